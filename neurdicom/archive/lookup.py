@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.moves import DisplacedFile
 from neurdicom.catalog.records import Entity, Location, Page
 from neurdicom.dicom.identity import Place, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -157,6 +158,37 @@ async def locate_instance(catalog: Catalog, instance: str) -> Location:
     if location is None:
         raise missing(Level.INSTANCE, instance)
     return location
+
+
+async def locations_in(catalog: Catalog, series: str) -> list[Location]:
+    """List the files of a series, with those that moves have displaced. Raises `Ambiguous`."""
+    found = [each.location for each in await catalog.locate_all(Level.SERIES, series)]
+    displaced = await catalog.displaced(series, Level.SERIES)
+    return found + [_as_location(file) for file in displaced]
+
+
+async def location_of(catalog: Catalog, instance: str, blob: str) -> Location | None:
+    """Look up a file of an instance, which may be displaced; None if the instance has it no more.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Has the instance.
+    instance : str
+        Its key, or one that it had before.
+    blob : str
+        Key of the file in the blob store.
+    """
+    location = await catalog.locate(instance)
+    if location is not None and location.blob.key != blob:
+        displaced = await catalog.displaced(instance)
+        location = next((_as_location(file) for file in displaced if file.blob.key == blob), None)
+    return location
+
+
+def _as_location(file: DisplacedFile) -> Location:
+    """Describe a displaced file as the location of its instance; what lies above it is unknown."""
+    return Location(file.key, file.blob, {}, edited=False, study="", series="")
 
 
 def frame_count(location: Location) -> int:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.hold import are_deletions_held
 from neurdicom.archive.ingest.recovery import read_instance
+from neurdicom.archive.lookup import location_of, locations_in
 from neurdicom.archive.verify.damage import Damage, DamageKind
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.base import BlobDigest, BlobStore
@@ -147,8 +148,8 @@ class _Reindex:
                 await self._catalog.find(Query(Level.SERIES, limit=_SERIES, after=after, counted=False))
             ).items:
                 for series in page:
-                    for located in await self._catalog.locate_all(Level.SERIES, series["key"]):
-                        await self._compare(located.location)
+                    for location in await locations_in(self._catalog, series["key"]):
+                        await self._compare(location)
                 after = page[-1]["id"]
         except Unavailable:
             raise
@@ -223,8 +224,7 @@ class _Reindex:
         after: str | None = None
         while page := await registry.page(_DAMAGED, after):
             for damage in page:
-                location = await self._catalog.locate(damage.instance)
-                if location is None or location.blob.key != damage.key:
+                if await location_of(self._catalog, damage.instance, damage.key) is None:
                     await registry.clear(damage.key, "no instance has it any more")
                 elif damage.key not in self._damaged and not self._quick:
                     await registry.clear(damage.key, "its bytes are those that were received")

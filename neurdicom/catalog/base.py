@@ -26,6 +26,7 @@ from neurdicom.catalog.records import (
     MigrationProgress,
     NewInstance,
     Page,
+    StudyHolding,
 )
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -168,6 +169,35 @@ class Catalog(ABC):
             if page.items:
                 found[study] = sorted({uid for one in page.items if (uid := one["sop_class_uid"])})
         return found
+
+    # -- what it takes ---------------------------------------------------------------------------------------
+
+    async def stored_bytes(self) -> int:
+        """Look up the bytes of the files of all instances, exact after every transaction."""
+        found = await self.find(Query(Level.INSTANCE, limit=None, counted=False))
+        return sum(one["size"] for one in found.items)
+
+    async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
+        """List a page of the studies with their bytes, the one whose latest instance arrived longest ago first.
+
+        Only instances that are there count, each with its `received`: a deletion may take the time of a study back.
+
+        Parameters
+        ----------
+        limit : int
+            Most studies.
+        after : StudyHolding, optional
+            The last of the previous page, which need not be there any more.
+        """
+        found = []
+        for study in (await self.find(Query(Level.STUDY, limit=None, counted=False))).items:
+            below = Query(Level.INSTANCE, (AnyOf("study", (study["key"],)),), limit=None, counted=False)
+            instances = (await self.find(below)).items
+            size, received = sum(one["size"] for one in instances), max(one["received"] for one in instances)
+            found.append(StudyHolding(study["key"], study["patient"], size, received, study["key"]))
+        found.sort(key=lambda one: (one.received, one.mark))
+        last = ("", "") if after is None else (after.received, after.mark)
+        return [one for one in found if (one.received, one.mark) > last][:limit]
 
     # -- files and headers -----------------------------------------------------------------------------------
 
@@ -390,8 +420,21 @@ class Catalog(ABC):
         """Look up the patient whom one was merged into that is there no more; None if it is there or never was."""
 
     @abstractmethod
-    async def displaced(self, instance: str) -> list[DisplacedFile]:
-        """List the displaced files of an instance, the latest first. Raises `Ambiguous`."""
+    async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:
+        """List the displaced files of an instance, or of all below an entity, the latest first.
+
+        Parameters
+        ----------
+        entity : str
+            Key or UID of the entity.
+        level : Level
+            Its level.
+
+        Raises
+        ------
+        Ambiguous
+            The UID names several entities.
+        """
 
     # -- blobs -----------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The document port: JSON documents by kind and key (users, tokens, plugins, jobs, rules, nodes, results).
 
-An adapter implements five verbs; `add` has a default. The port is independent of DICOM.
+An adapter implements five verbs; `add` and `sum` have defaults. The port is independent of DICOM.
 """
 
 from abc import ABC, abstractmethod
@@ -169,3 +169,16 @@ class Documents(ABC):
     @abstractmethod
     async def query(self, kind: str, query: DocumentQuery = ALL) -> DocumentPage:
         """List the documents of a kind that meet a query."""
+
+    async def sum(self, kind: str, member: str) -> int:
+        """Add up a top-level member of all documents of a kind; one that is no integer counts as 0.
+
+        Parameters
+        ----------
+        kind : str
+            Kind of the documents.
+        member : str
+            Name of the member.
+        """
+        found = (await self.query(kind, DocumentQuery(counted=False))).items
+        return sum(value for each in found if type(value := each.get(member)) is int)

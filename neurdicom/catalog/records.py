@@ -75,6 +75,31 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class StudyHolding:
+    """What the archive holds of a study.
+
+    Attributes
+    ----------
+    study : str
+        Its key.
+    patient : str
+        Id of its patient.
+    bytes : int
+        Bytes of the files of its instances.
+    received : str
+        Time of arrival of the latest of these, ISO 8601 in UTC.
+    mark : int or str
+        Orders studies of the same time; each adapter has its own.
+    """
+
+    study: str
+    patient: str
+    bytes: int
+    received: str
+    mark: Any = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
     """A changed attribute of an entity, stored beside the original value.
 

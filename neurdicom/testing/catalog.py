@@ -23,6 +23,7 @@ from neurdicom.testing.catalog_displaced import DisplacedContract
 from neurdicom.testing.catalog_editing import EditingContract
 from neurdicom.testing.catalog_following import FollowingContract
 from neurdicom.testing.catalog_fusing import FusingContract
+from neurdicom.testing.catalog_holdings import HoldingContract
 from neurdicom.testing.catalog_identity import IdentityContract
 from neurdicom.testing.catalog_moves import MoveContract
 from neurdicom.testing.catalog_places import PlaceContract
@@ -47,6 +48,7 @@ class ArchiveContract(
     DisplacedContract,
     FollowingContract,
     TakenMoveContract,
+    HoldingContract,
 ):
     """Contract suite of the archive port (`catalog.base.Catalog`)."""
 

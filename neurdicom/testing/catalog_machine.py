@@ -224,6 +224,10 @@ class CatalogMachine(AdapterMachine):
             keys = [key for path in self.model.paths(level) for key in self.model.keys_at(path)]
             assert self.wait(self.catalog.ids(level, keys)) == self.model.ids(level, keys)
         assert self.wait(self.catalog.conflicts()) == self.model.conflicts()
+        holdings = self.model.holdings()
+        found = self.wait(self.catalog.holdings(100))
+        assert sorted(found, key=lambda one: (one.received, one.study)) == holdings
+        assert self.wait(self.catalog.stored_bytes()) == sum(one.bytes for one in holdings)
 
     def _some(self, level: Level, number: int) -> str:
         """Choose a reference: a key, a key of before, a UID, which may name several, or one of nothing."""

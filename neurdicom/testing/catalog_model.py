@@ -7,7 +7,16 @@ from itertools import count, groupby
 from typing import Any
 
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, StoreOutcome, StorePolicy
-from neurdicom.catalog.records import DescribedInstance, Edit, Entity, Located, Location, NewInstance, Page
+from neurdicom.catalog.records import (
+    DescribedInstance,
+    Edit,
+    Entity,
+    Located,
+    Location,
+    NewInstance,
+    Page,
+    StudyHolding,
+)
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, latest_first, merged, of_latest
 from neurdicom.dicom.identity import PatientClaim, Place, belonging
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, UID_KEYWORD, Level, snake_case
@@ -299,6 +308,15 @@ class CatalogModel(HierarchyModel):
             value = self.entity(path)[field]
         key = sort_key(field, value)
         return (key is not None, 0 if key is None else key)
+
+    def holdings(self) -> list[StudyHolding]:
+        """List the studies with their bytes by their last arrival and their key, as `Catalog.holdings`."""
+        found = []
+        for path in self.paths(Level.STUDY):
+            below = self.arrivals(path)
+            size, received = sum(new.blob.size for new in below), max(new.received for new in below)
+            found.append(StudyHolding(key_at(path), path[0], size, received))
+        return sorted(found, key=lambda one: (one.received, one.study))
 
     # -- files and headers -----------------------------------------------------------------------------------
 

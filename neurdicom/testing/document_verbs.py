@@ -45,6 +45,22 @@ class DocumentVerbContract(CatalogSuite):
 
         self.run_documents(test)
 
+    def test_adding_up_a_member(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            documents = catalog.documents
+            assert await documents.sum("r", "n") == 0
+            await documents.put("r", {"a": {"n": 1}, "b": IndexedDocument({"n": 1 << 40}, [("n", 2.0)]), "c": {}})
+            await documents.put("r", {"d": {"n": True, "m": 5}, "e": {"n": "7"}, "f": {"n": -3}, "g": {"n": None}})
+            await documents.put("other", {"a": {"n": 100}})
+            await self.backend_documents(catalog, "r", "h", {"n": 10})
+            assert await documents.sum("r", "n") == (1 << 40) + 8
+            await documents.swap("r", "a", {"n": 1}, {"n": 2})
+            await documents.delete("r", "b")
+            assert await documents.sum("r", "n") == 9
+            assert await documents.sum("r", "m") == 5
+
+        self.run(test)
+
     def test_swapping_a_document(self) -> None:
         async def test(documents: Documents) -> None:
             free = {"owner": None, "until": 0.5, "deep": {"a": [1, "é"]}}

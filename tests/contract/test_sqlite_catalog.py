@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.documents import Documents
 from neurdicom.catalog.sqlite import SqliteCatalog
+from neurdicom.catalog.sqlite.documents import SqliteDocuments
 from neurdicom.testing.catalog import CatalogContract
 from neurdicom.testing.catalog_machine import CatalogMachine
 from neurdicom.testing.document_machine import DocumentMachine
@@ -46,8 +48,18 @@ class TestSqliteCatalog(CatalogContract):
         db.close()
 
 
+class PlainDocuments(SqliteDocuments):
+    """The embedded catalog's documents with the defaults of the port."""
+
+    sum = Documents.sum
+
+
 class PlainCatalog(SqliteCatalog):
     """The embedded catalog with the defaults of the port in place of its own verbs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.documents = PlainDocuments(self._connections)
 
     get = Catalog.get
     sop_classes = Catalog.sop_classes
@@ -55,6 +67,8 @@ class PlainCatalog(SqliteCatalog):
     digests = Catalog.digests
     headers = Catalog.headers
     edits = Catalog.edits
+    stored_bytes = Catalog.stored_bytes
+    holdings = Catalog.holdings
 
 
 class TestDefaults(TestSqliteCatalog):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from neurdicom.archive.lookup import location_of, locations_in
 from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.archive.verify.repair import Repairer, RepairSource
@@ -159,7 +160,7 @@ class Verification:
             The blob store or the catalog is not there.
         """
         found: list[dict[str, Any]] = []
-        locations = iter([each.location for each in await self._catalog.locate_all(Level.SERIES, series)])
+        locations = iter(await locations_in(self._catalog, series))
 
         async def check_some() -> None:
             for location in locations:
@@ -218,8 +219,7 @@ class Verification:
         after: str | None = None
         while page := await self._registry.page(_BLOBS, after):
             for damage in page:
-                location = await self._catalog.locate(damage.instance)
-                if location is None or location.blob.key != damage.key:
+                if await location_of(self._catalog, damage.instance, damage.key) is None:
                     await self._registry.clear(damage.key, "its instance was deleted, or has another file now")
             after = page[-1].key
 
@@ -228,8 +228,8 @@ class Verification:
         after: str | None = None
         while page := await self._registry.page(_BLOBS, after):
             for damage in page:
-                location = await self._catalog.locate(damage.instance)
-                if location is not None and location.blob.key == damage.key:
+                location = await location_of(self._catalog, damage.instance, damage.key)
+                if location is not None:
                     await self._checker.check(location, pace)
             after = page[-1].key
         await self.forget_deleted()

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from pymongo import InsertOne, UpdateOne
 
@@ -18,6 +19,14 @@ from neurdicom.dicom.query.conditions import Value
 
 _ABOVE = (Level.PATIENT, Level.STUDY, Level.SERIES)
 _FIELDS = {level: tuple(attribute.field for attribute in carried(level)) for level in _ABOVE}
+
+
+@dataclass
+class Added:
+    """What arrivals add to an entity: numbers by member, and the time of the latest."""
+
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    received: str = ""
 
 
 class Ancestors:
@@ -40,7 +49,7 @@ class Ancestors:
         self._known: dict[tuple[Level, str], Document] = {}
         self._edits: dict[str, Document] = {}
         self._new: set[tuple[Level, str]] = set()
-        self._counts: dict[tuple[Level, str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._added: dict[tuple[Level, str, str], Added] = defaultdict(Added)
         self._origins: dict[str, int] = {}
         self._new_origins: list[Document] = []
         self._dirty: set[tuple[Level, str]] = set()
@@ -105,7 +114,11 @@ class Ancestors:
             # Numbers are given before writes take turns, so that a later arrival may come to be written first.
             self._dirty |= {(level, step.rows[level]) for level in (Level.STUDY, Level.SERIES)}
         for level in _ABOVE:
-            self._counts[level, step.place.key(level), step.rows[level]]["images_count"] += 1
+            added = self._added[level, step.place.key(level), step.rows[level]]
+            added.counts["images_count"] += 1
+            if level is not Level.PATIENT:
+                added.counts["bytes"] += step.new.blob.size
+                added.received = max(added.received, step.new.received)
         return inherited(Level.INSTANCE, series)
 
     def _ensure(self, level: Level, step: StoreStep, said: dict[str, Value]) -> Document:
@@ -121,10 +134,10 @@ class Ancestors:
         if level is Level.STUDY:
             parent: Document = {"_id": step.place.patient}
             edits = [*self._edits_of(Level.PATIENT, step), *edits]
-            self._counts[Level.PATIENT, step.place.patient, step.place.patient]["studies_count"] += 1
+            self._added[Level.PATIENT, step.place.patient, step.place.patient].counts["studies_count"] += 1
         else:
             parent = self._known[Level.STUDY, step.place.study]
-            self._counts[Level.STUDY, step.place.study, step.rows[Level.STUDY]]["series_count"] += 1
+            self._added[Level.STUDY, step.place.study, step.rows[Level.STUDY]].counts["series_count"] += 1
         shown = merged(level, [said], edits)
         named = naming(step.rows[level], key, key if (level, uid) in self._several else uid)
         found = self._known[level, key] = build(level, named, parent, shown, step.number)
@@ -151,13 +164,16 @@ class Ancestors:
                 new_series[document["study"]].append(document)
         changed = {one["series"] for one in self._new_origins}
         operations: dict[Level, list[InsertOne[Document] | UpdateOne]] = defaultdict(list)
-        for (level, key, row), counts in self._counts.items():
-            document = self._known.get((level, key), {})
+        for (level, key, row), come in self._added.items():
+            document, counts = self._known.get((level, key), {}), come.counts
+            latest = {} if level is Level.PATIENT else {"received": come.received}
+            if level is Level.STUDY:
+                self._unit.count_bytes(counts["bytes"])
             more: Document = {}
             if level is Level.STUDY and (added := new_series[row]):
                 more = _with_modalities(document, added)
             if (level, key) in self._new:
-                document |= counts | more
+                document |= counts | more | latest
                 if level is Level.PATIENT:
                     edits = as_edits(self._edits.get(edits_key(level, key)))
                     document |= {"key": key, **patient_fields(new_studies[key], edits)}
@@ -166,6 +182,7 @@ class Ancestors:
             if level is Level.SERIES and row in changed:
                 more = {name: document[name] for name in ("origin", "origin_first")}
             changes: Document = {"$inc": dict(counts)} | ({"$set": more} if more else {})
+            changes |= {"$max": latest} if latest else {}
             operations[level].append(UpdateOne({"_id": row}, changes))
         for level in reversed(_ABOVE):
             await self._unit.bulk(collection(level), operations[level])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.mongo import editing, ids, migration, schema, select, writer
+from neurdicom.catalog.mongo import editing, holdings, ids, migration, schema, select, writer
 from neurdicom.catalog.mongo import instances as below
 from neurdicom.catalog.mongo.connection import Database, MongoConnection, take_numbers
 from neurdicom.catalog.mongo.documents import MongoDocuments
@@ -12,7 +12,15 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.store import Arrivals
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
-from neurdicom.catalog.records import DescribedInstance, Edit, Located, MigrationProgress, NewInstance, Page
+from neurdicom.catalog.records import (
+    DescribedInstance,
+    Edit,
+    Located,
+    MigrationProgress,
+    NewInstance,
+    Page,
+    StudyHolding,
+)
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query, Value
 
@@ -104,6 +112,12 @@ class MongoCatalog(Catalog):
 
     async def clear(self) -> None:
         await self._connection.write(writer.clear)
+
+    async def stored_bytes(self) -> int:
+        return await self._connection.use(holdings.stored_bytes)
+
+    async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
+        return await self._connection.use(lambda database: holdings.holdings(database, limit, after))
 
     async def garbage(self) -> dict[str, str]:
         async def work(database: Database) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The document port in MongoDB.
 
 A document of the collection `documents` has the port's document as JSON in `value`; its members that are short texts
-in `texts`, where MongoDB can compare them; and, if it is indexed, its encoded `terms` and a `number` in the order of
-creation.
+in `texts`, where MongoDB can compare them, and those that are integers in `numbers`, where it can add them up; and, if
+it is indexed, its encoded `terms` and a `number` in the order of creation.
 """
 
 from collections.abc import Mapping
@@ -51,6 +51,9 @@ class MongoDocuments(Documents):
     async def query(self, kind: str, query: DocumentQuery = ALL) -> DocumentPage:
         return await self._connection.use(lambda database: _query(database, kind, query))
 
+    async def sum(self, kind: str, member: str) -> int:
+        return await self._connection.use(lambda database: _sum(database, kind, member))
+
 
 def _id(kind: str, key: str) -> str:
     return f"{kind}/{key}"
@@ -58,8 +61,11 @@ def _id(kind: str, key: str) -> str:
 
 def _whole(kind: str, key: str, document: Mapping[str, Any]) -> Document:
     value = to_json(dict(document)).decode()
-    texts = {name: member for name, member in orjson.loads(value).items() if _is_kept(name, member)}
-    return {"_id": _id(kind, key), "kind": kind, "key": key, "value": value, "texts": texts}
+    members = orjson.loads(value).items()
+    texts = {name: member for name, member in members if _is_kept(name, member)}
+    numbers = {name: member for name, member in members if type(member) is int and name.isidentifier()}
+    whole = {"_id": _id(kind, key), "kind": kind, "key": key, "value": value}
+    return whole | {"texts": texts, "numbers": {name: n for name, n in numbers.items() if abs(n) < 1 << 63}}
 
 
 def _is_kept(name: str, member: Any) -> bool:
@@ -108,7 +114,7 @@ async def _swap(
     if after is None:
         return bool((await collection.delete_one(same)).deleted_count)
     whole = _whole(kind, key, after)
-    changes = {"$set": {"value": whole["value"], "texts": whole["texts"]}}
+    changes = {"$set": {name: whole[name] for name in ("value", "texts", "numbers")}}
     return bool((await collection.update_one(same, changes)).matched_count)
 
 
@@ -127,6 +133,17 @@ async def _query(database: Database, kind: str, query: DocumentQuery) -> Documen
         items = [orjson.loads(one["value"]) async for one in cursor.skip(query.offset).limit(query.limit)]
     counts = query.needs_count(len(items))
     return query.page(items, await collection.count_documents(where) if counts else None)
+
+
+async def _sum(database: Database, kind: str, member: str) -> int:
+    collection = database["documents"]
+    steps: list[Any] = [{"$match": {"kind": kind}}, {"$group": {"_id": None, "sum": {"$sum": f"$numbers.{member}"}}}]
+    total = sum([one["sum"] or 0 async for one in collection.aggregate(steps)])
+    # A document of an early version has no `numbers`.
+    async for one in collection.find({"kind": kind, "numbers": None}, {"value": 1}):
+        value = orjson.loads(one["value"]).get(member)
+        total += value if type(value) is int else 0
+    return int(total)
 
 
 def _meets(document: Mapping[str, Any], query: DocumentQuery) -> bool:

@@ -6,10 +6,11 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.mongo.edits import edits_of, forget_edits
+from neurdicom.catalog.mongo.holdings import summed
 from neurdicom.catalog.mongo.ids import pass_on, rekeyed, show_ids
 from neurdicom.catalog.mongo.origins import firsts_of, origins_of, said_by, update_origins
 from neurdicom.catalog.mongo.ownership import forget_claims, owner_of
-from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inherited, key_names, search_fields
+from neurdicom.catalog.mongo.schema import CROWDED, HOLDING, Document, collection, inherited, key_names, search_fields
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import indexed, to_json
 from neurdicom.catalog.records import Edit
@@ -65,6 +66,7 @@ def build(level: Level, named: Document, parent: Document, shown: ShownAttribute
     if others := [*above.get("others", ()), *own.get("others", ())]:
         document["others"] = others
     document |= {"source": source, "attributes": to_json(shown.values).decode(), **dict.fromkeys(COUNTS[level], 0)}
+    document |= summed(())
     if level is Level.SERIES:
         document["modality"] = shown.values.get("modality")
     return document
@@ -150,9 +152,9 @@ async def refresh_all(unit: UnitOfWork, touched: Iterable[tuple[Level, str]], *,
 
 async def _renew_series(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
     earlier = await unit.one("series", entity)
-    firsts, count = await firsts_of(unit, entity)
-    origins = await update_origins(unit, entity, firsts)
-    if not count:
+    instances = await unit.all("instances", {"series": entity}, "arrival", "origin", "size", "received")
+    origins = await update_origins(unit, entity, firsts := firsts_of(instances))
+    if not instances:
         return await _removed(unit, Level.SERIES, earlier)
     if not origins:
         raise LookupError(f"the series {entity} has instances, but none of the origins {', '.join(firsts)}")
@@ -167,7 +169,8 @@ async def _renew_series(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
     shown = merged(Level.SERIES, said_by(origins), await edits_of(unit, (Level.SERIES, key)))
     named = {"_id": entity, **rekeyed(named, key)}
     document = build(Level.SERIES, named, study, shown, origins[0]["first"])
-    document |= {"images_count": count, "origin": origins[-1]["_id"], "origin_first": origins[-1]["first"]}
+    document |= {"images_count": len(instances), **summed(instances, "size")}
+    document |= {"origin": origins[-1]["_id"], "origin_first": origins[-1]["first"]}
     await _replace(unit, Level.SERIES, earlier, document, force)
     return {study["_id"]}
 
@@ -185,7 +188,7 @@ async def _made_study(unit: UnitOfWork, instance: Document, origins: Sequence[Do
 
 async def _renew_study(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
     earlier = await unit.one("studies", entity)
-    children = await unit.all("series", {"study": entity}, "source", "images_count", "modality", "others")
+    children = await unit.all("series", {"study": entity}, "source", "images_count", "modality", "others", *HOLDING)
     if not children or earlier is None:
         return await _removed(unit, Level.STUDY, earlier)
     origins = await origins_of(unit, Level.STUDY, entity)
@@ -199,7 +202,9 @@ async def _renew_study(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
         "series_count": len(children),
         "images_count": sum(one["images_count"] for one in children),
         **modalities_fields(children),
+        **summed(children),
     }
+    unit.count_bytes(document["bytes"] - earlier.get("bytes", 0))
     if patient != earlier["patient"]:
         await unit.touch({(Level.PATIENT, patient)})
     await _replace(unit, Level.STUDY, earlier, document, force)
@@ -218,6 +223,7 @@ async def _removed(unit: UnitOfWork, level: Level, earlier: Document | None) -> 
     if earlier is None:
         return set()
     if level is Level.STUDY:
+        unit.count_bytes(-earlier.get("bytes", 0))
         await forget_claims(unit, [earlier["uid"]], [earlier["_id"]])
     await forget_edits(unit, level, [earlier["key"]])
     await unit.remove(collection(level), [earlier["_id"]])

@@ -134,21 +134,12 @@ async def update_origins(unit: UnitOfWork, series: str, firsts: Mapping[str, int
     return sorted(kept, key=lambda one: int(one["first"]))
 
 
-async def firsts_of(unit: UnitOfWork, series: str) -> tuple[dict[str, int], int]:
-    """Find the earliest arrival of each origin of a series, and count its instances.
-
-    Parameters
-    ----------
-    unit : UnitOfWork
-        The running write.
-    series : str
-        `_id` of the series.
-    """
+def firsts_of(instances: Iterable[Document]) -> dict[str, int]:
+    """Find the earliest arrival of each origin of a series, from the documents of its instances."""
     firsts: dict[str, int] = {}
-    found = await unit.all("instances", {"series": series}, "arrival", "origin")
-    for one in found:
+    for one in instances:
         firsts[one["origin"]] = min(one["arrival"], firsts.get(one["origin"], one["arrival"]))
-    return firsts, len(found)
+    return firsts
 
 
 def same_as_shown(fields: Sequence[str], said: Mapping[str, Value], shown: Mapping[str, Value]) -> bool:

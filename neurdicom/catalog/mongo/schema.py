@@ -32,6 +32,8 @@ HEADER_PART = 8 * 2**20
 MAX_PARTS = 4096
 #: Collections of DICOM entities, beside those of the levels; `claims` and `edits` outlive a `clear`.
 ENTITIES = ("headers", "origins", "shared")
+#: Members of studies and series that tell what they hold (`mongo.holdings`).
+HOLDING = ("bytes", "received")
 #: Patients with more studies are found by the names of earlier studies through these.
 CROWDED = 200
 
@@ -136,6 +138,7 @@ def index_keys(level: Level) -> list[list[tuple[str, int]]]:
         pairs.append([("others.f", 1), ("others.k", 1)])
     if level is Level.STUDY:
         pairs.append([("patient", 1), ("by_study_date", 1), ("by_study_time", 1), ("source", 1)])
+        pairs.append([("received", 1), ("key", 1)])
     return [*([(name, 1)] for name in names), *pairs]
 
 
@@ -212,4 +215,4 @@ async def record_finished(database: "AsyncIOMotorDatabase[Document]") -> None:
 
 
 def _all_names() -> list[str]:
-    return [name for level in Level for name in _names(level)]
+    return [*(name for level in Level for name in _names(level)), *HOLDING]

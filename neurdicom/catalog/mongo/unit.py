@@ -18,6 +18,7 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorClientSession, A
 from pymongo import UpdateOne
 from pymongo.errors import DocumentTooLarge, DuplicateKeyError, PyMongoError
 
+from neurdicom.catalog.mongo.holdings import ByteTotal, recount
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import TooLarge, Unavailable
@@ -120,7 +121,13 @@ def _read(texts: Iterable[str]) -> set[tuple[Level, str]]:
 
 
 class UnitOfWork:
-    """Unit of work: a running write with the collections, the session of its transaction, and its journal entry."""
+    """Unit of work: a running write with the collections, the session of its transaction, and its journal entry.
+
+    Attributes
+    ----------
+    bytes : int
+        What it has added to the bytes of studies so far, or, by a negative number, taken away.
+    """
 
     def __init__(
         self,
@@ -130,6 +137,7 @@ class UnitOfWork:
     ) -> None:
         self.database = database
         self.session = session
+        self.bytes = 0
         self._entry = entry
 
     def __getitem__(self, name: str) -> Any:
@@ -148,6 +156,10 @@ class UnitOfWork:
             for level, entity in sorted(entities):
                 more = {"$push": {"touched": f"{level}:{entity}"}}
                 await self.database["journal"].update_one({"_id": self._entry}, more)
+
+    def count_bytes(self, change: int) -> None:
+        """Count bytes that a study gets or, by a negative number, loses."""
+        self.bytes += change
 
     async def complete(self) -> None:
         """Delete the journal entry of a finished write."""
@@ -232,6 +244,7 @@ class UnitOfWorkRunner:
         self._lock = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
         self._may_be_interrupted = True
+        self._total = ByteTotal()
 
     async def write(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]]) -> T:
         """Run a write to its end, even if the caller is cancelled meanwhile."""
@@ -256,16 +269,23 @@ class UnitOfWorkRunner:
                 return await self._in_transaction(work)
             unit = UnitOfWork(self._database, None)
             self._may_be_interrupted = True
-            result = await work(unit)
+            result = await self._whole(work, unit)
             await unit.complete()
             self._may_be_interrupted = False
             return result
+
+    async def _whole(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]], unit: UnitOfWork) -> T:
+        result = await work(unit)
+        await self._total.add(self._database, unit.session, unit.bytes)
+        return result
 
     async def _in_transaction(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]]) -> T:
         async with await self._client.start_session() as session:
             for attempt in range(_RETRIES):
                 try:
-                    result: T = await session.with_transaction(lambda one: work(UnitOfWork(self._database, one)))
+                    result: T = await session.with_transaction(
+                        lambda one: self._whole(work, UnitOfWork(self._database, one))
+                    )
                     return result
                 except DuplicateKeyError:
                     # Another server has just created the same entity: the next attempt finds it.
@@ -276,9 +296,13 @@ class UnitOfWorkRunner:
     async def _recover_interrupted(self) -> None:
         if not self._may_be_interrupted:
             return
+        units = []
         for document in [one async for one in self._database["journal"].find({})]:
-            unit = UnitOfWork(self._database, None, document["_id"])
-            await self._recover(unit, Intent.from_document(document))
+            units.append(UnitOfWork(self._database, None, document["_id"]))
+            await self._recover(units[-1], Intent.from_document(document))
+        if units:
+            await recount(self._database)
+        for unit in units:
             await unit.complete()
         self._may_be_interrupted = False
 

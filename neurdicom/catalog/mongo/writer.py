@@ -8,6 +8,7 @@ import orjson
 from neurdicom.catalog.mongo.editing import show
 from neurdicom.catalog.mongo.edits import forget_edits
 from neurdicom.catalog.mongo.entities import refresh, refresh_all
+from neurdicom.catalog.mongo.holdings import recount, stored_bytes
 from neurdicom.catalog.mongo.ids import show_ids
 from neurdicom.catalog.mongo.ownership import (
     Claims,
@@ -88,11 +89,12 @@ async def sweep(unit: UnitOfWork, level: Level, entity: str, aside: str) -> list
     await unit.remove("headers", [part for one in instances for part in header_ids(one)])
     for below in reversed((level, *_below(level))):
         member = "_id" if below is level else level.value
-        found = await unit.all(collection(below), {member: entity}, "key", "uid")
+        found = await unit.all(collection(below), {member: entity}, "key", "uid", "bytes")
         if below is Level.SERIES:
             for one in found:
                 await unit["origins"].delete_many({"series": one["_id"]}, session=unit.session)
         if below is Level.STUDY:
+            unit.count_bytes(-sum(one.get("bytes", 0) for one in found))
             await forget_claims(unit, [one["uid"] for one in found], [one["_id"] for one in found])
         await forget_edits(unit, below, [one["key"] for one in found])
         await unit.remove(collection(below), [one["_id"] for one in found])
@@ -101,6 +103,7 @@ async def sweep(unit: UnitOfWork, level: Level, entity: str, aside: str) -> list
 
 async def wipe(unit: UnitOfWork) -> None:
     """Delete all DICOM entities, but neither edits, claims nor blobs."""
+    unit.count_bytes(-await stored_bytes(unit.database))
     for name in (*map(collection, Level), *ENTITIES):
         await unit[name].delete_many({}, session=unit.session)
 
@@ -185,3 +188,4 @@ async def rebuild(unit: UnitOfWork) -> None:
         await show(unit, one["_id"])
     series = {(Level.SERIES, one["_id"]) for one in await unit.all("series", {}, "_id")}
     await refresh_all(unit, series, force=True)
+    await recount(unit.database)

@@ -18,8 +18,9 @@ from neurdicom.catalog.records import (
     MigrationProgress,
     NewInstance,
     Page,
+    StudyHolding,
 )
-from neurdicom.catalog.sqlite import conflicts, editing, instances, lookup, migration, moving, schema, select
+from neurdicom.catalog.sqlite import conflicts, editing, holdings, instances, lookup, migration, moving, schema, select
 from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments
 from neurdicom.catalog.sqlite.moving import Mover
@@ -180,11 +181,19 @@ class SqliteCatalog(Catalog):
     async def merged_into(self, patient: str) -> str | None:
         return await self._connections.read(lambda db: StoredMoves(db).merged_into(patient))
 
-    async def displaced(self, instance: str) -> list[DisplacedFile]:
-        return await self._connections.read(lambda db: moving.displaced(db, instance))
+    async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:
+        return await self._connections.read(lambda db: moving.displaced(db, level, entity))
 
     async def clear(self) -> None:
-        await self._connections.write(lambda db: Writer(db).clear(), lambda _: self._locations.invalidate())
+        await self._connections.write(
+            lambda db: holdings.clear(db, Writer(db).clear), lambda _: self._locations.invalidate()
+        )
+
+    async def stored_bytes(self) -> int:
+        return await self._connections.read(holdings.stored_bytes)
+
+    async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
+        return await self._connections.read(lambda db: holdings.holdings(db, limit, after))
 
     async def garbage(self) -> dict[str, str]:
         return await self._connections.read(lambda db: dict(db.execute("SELECT key, place FROM garbage").fetchall()))

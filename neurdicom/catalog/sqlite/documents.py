@@ -44,6 +44,9 @@ class SqliteDocuments(Documents):
     async def query(self, kind: str, query: DocumentQuery = ALL) -> DocumentPage:
         return await self._connections.read(lambda db: _query(db, kind, query))
 
+    async def sum(self, kind: str, member: str) -> int:
+        return await self._connections.read(lambda db: _sum(db, kind, member))
+
 
 def _get(db: sqlite3.Connection, kind: str, key: str) -> dict[str, Any] | None:
     row = db.execute("SELECT value FROM document WHERE kind = ? AND key = ?", (kind, key)).fetchone()
@@ -189,3 +192,9 @@ def _within(terms: TermRange) -> tuple[str, list[str]]:
 
 def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
+
+
+def _sum(db: sqlite3.Connection, kind: str, member: str) -> int:
+    path = f'$."{member}"'
+    integers = "SELECT sum(value ->> ?) FROM document WHERE kind = ? AND json_type(value, ?) = 'integer'"
+    return int(db.execute(integers, (path, kind, path)).fetchone()[0] or 0)

@@ -15,6 +15,7 @@ from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
 from neurdicom.catalog.sqlite.edits import StoredEdits
+from neurdicom.catalog.sqlite.holdings import settle
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
 from neurdicom.catalog.sqlite.parts import has_moved
 from neurdicom.catalog.sqlite.places import Decision
@@ -304,6 +305,7 @@ class Entities:
                 self._dirty[Level.PATIENT].add(patient)
         for pk in sorted(self._dirty[Level.PATIENT]):
             refresh(self._db, self._edits, Level.PATIENT, pk)
+        settle(self._db)
         self._touched.clear()
         for rows in (*self._dirty.values(), *self._lost.values()):
             rows.clear()

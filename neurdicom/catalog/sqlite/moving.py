@@ -17,9 +17,10 @@ from neurdicom.catalog.moves import (
 )
 from neurdicom.catalog.shown import merged
 from neurdicom.catalog.sqlite.demographics import claims_of_parts, know_demographics
-from neurdicom.catalog.sqlite.lookup import row_of
+from neurdicom.catalog.sqlite.lookup import any_moved, row_of
 from neurdicom.catalog.sqlite.parts import Part, keys_by, moved_parts, parts_below
 from neurdicom.catalog.sqlite.relocation import Relocation
+from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.stored_moves import StoredMoves
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.header import BlobRef
@@ -163,19 +164,24 @@ def moves_of(db: sqlite3.Connection, level: Level, reference: str) -> list[Move]
     return sorted((*found, *stored.at_study(keys_by(level, parts))), key=lambda move: move.time)
 
 
-def displaced(db: sqlite3.Connection, reference: str) -> list[DisplacedFile]:
-    """List the displaced files of an instance, for `Catalog.displaced`."""
-    row = row_of(db, Level.INSTANCE, reference)
-    if row is None:
+def displaced(db: sqlite3.Connection, level: Level, reference: str) -> list[DisplacedFile]:
+    """List displaced files, for `Catalog.displaced`."""
+    if not any_moved(db) or (row := row_of(db, level, reference)) is None:
         return []
-    parent, entity = db.execute("SELECT parent, id FROM instance WHERE pk = ?", (row,)).fetchone()
+    if level is Level.INSTANCE:
+        parent, entity = db.execute("SELECT parent, id FROM instance WHERE pk = ?", (row,)).fetchone()
+        series, uids = [parent], {uid_of(entity)}
+    else:
+        series, uids = list({part.series for part in parts_below(db, level, row)}), None
     rows = db.execute(
-        "SELECT uid, digest, blob_key, size, sha256, received FROM displaced WHERE parent = ? AND uid = ?"
+        f"SELECT uid, digest, blob_key, size, sha256, received FROM displaced WHERE parent {CHOSEN}"
         " ORDER BY received DESC, pk DESC",
-        (parent, uid_of(entity)),
+        json_of(series),
     )
     return [
-        DisplacedFile(f"{uid}{SEPARATOR}{digest}", BlobRef(*blob), received) for uid, digest, *blob, received in rows
+        DisplacedFile(f"{uid}{SEPARATOR}{digest}", BlobRef(*blob), received)
+        for uid, digest, *blob, received in rows
+        if uids is None or uid in uids
     ]
 
 

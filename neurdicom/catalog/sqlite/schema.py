@@ -14,6 +14,7 @@ import sqlite3
 from functools import cache
 
 from neurdicom.catalog.projection import has_many_keys, indexed
+from neurdicom.catalog.sqlite import holdings
 from neurdicom.catalog.sqlite.upgrade import create_edits, create_moves, upgrade_from_4
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.errors import Unavailable
@@ -131,6 +132,8 @@ def prepare(db: sqlite3.Connection) -> bool:
     elif version == MIGRATED:
         upgrade_from_4(db)
         db.execute(f"PRAGMA user_version = {VERSION}")
+    if version >= MIGRATED and holdings.are_missing(db):
+        holdings.create(db)
     db.execute("COMMIT")
     return version == 0 or version >= MIGRATED
 
@@ -145,6 +148,7 @@ def _create(db: sqlite3.Connection) -> None:
         db.execute("INSERT OR REPLACE INTO total VALUES (?, 0)", (level,))
     create_edits(db)
     create_moves(db)
+    holdings.create(db)
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 

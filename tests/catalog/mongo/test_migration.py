@@ -147,7 +147,7 @@ def test_a_database_of_before(mongodb_uri: str, database: str, transactions: boo
 
 def test_a_killed_migration_goes_on(mongodb_uri: str, database: str) -> None:
     async def go() -> int:
-        allowed = 0
+        allowed, left = 0, []
         while True:
             fill(mongodb_uri, database)
             async with wire(mongodb_uri) as relay:
@@ -164,12 +164,13 @@ def test_a_killed_migration_goes_on(mongodb_uri: str, database: str) -> None:
             catalog = MongoCatalog(mongodb_uri, database)
             await catalog.open()
             try:
-                assert whole or await catalog.needs_migration()
+                left.append(await catalog.needs_migration())
                 await catalog.migrate(lambda _: None)
                 await check(catalog)
             finally:
                 await catalog.close()
             if whole:
+                assert all(left[:-2])  # the last command may be one that only tidies up
                 return allowed
             allowed += 13
 

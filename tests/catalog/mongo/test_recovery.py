@@ -109,6 +109,8 @@ async def check(uri: str, database: str, verb: Verb | None = None) -> set[str]:
         used = {one["blob_key"] for one in instances}
         model = model_of(used, "EDITED" if renamed else None, verb)
         assert used == {new.blob.key for new in model.instances.values()}
+        held = sorted(await catalog.holdings(100), key=lambda one: (one.received, one.study))
+        assert (held, await catalog.stored_bytes()) == (model.holdings(), sum(one.bytes for one in held))
         for level in Level:
             assert await catalog.find(Query(level, limit=None)) == model.find(Query(level, limit=None))
             for name in ("EDITED", "DOE^JOHN", "ROE"):
