@@ -38,7 +38,11 @@ _VERSION: Schema = {
         "size": INTEGER,
         "received": {"type": ["string", "null"], "format": "date-time"},
         "current": {**BOOLEAN, "description": "Whether these are the bytes that are served."},
-        "trash": {"type": ["string", "null"], "description": "Id of its entry in the trash; null for the current one."},
+        "trash": {
+            "type": ["string", "null"],
+            "description": "Id of its entry in the trash; null for the current one, and for one of another series that "
+            "a move put in the same place.",
+        },
         "until": {"type": ["string", "null"], "format": "date-time", "description": "When it is deleted for good."},
     },
 }
@@ -73,12 +77,16 @@ class RestoreVersionHandler(ApiHandler):
         description="The one that is current now becomes an earlier version.",
         answers={
             200: json_answer("The instance.", entity_schema(Level.INSTANCE)),
-            409: "It is the current version, or is being deleted.",
+            409: "It is the current version, is being deleted, or is of another series that was moved here.",
         },
     )
     async def post(self, instance: str, sha256: str) -> None:
         """Restore a version."""
         version = await self.trash.versions.find(instance, sha256)
+        if version.displaced is not None:
+            raise Conflict(
+                f"the version {version.sha256} is of another series, which a move has put in this place; undo the move"
+            )
         if version.entry is None:
             raise Conflict(f"the version {version.sha256} is the current one")
         await self.trash.restore(version.entry.id)
@@ -92,7 +100,7 @@ def _to_api(version: InstanceVersion) -> dict[str, Any]:
         "sha256": version.sha256,
         "size": version.size,
         "received": version.received,
-        "current": entry is None,
+        "current": version.is_current,
         "trash": entry.id if entry is not None else None,
         "until": None if until is None else to_iso(datetime.fromtimestamp(until, UTC)),
     }

@@ -88,7 +88,7 @@ class Recovery:
 
     async def _is_overtaken(self, arrival: NewInstance) -> bool:
         """Tell whether a later arrival with these UIDs, of any patient, was acknowledged."""
-        uids = {"study": arrival.study, "series": arrival.series, "instance": arrival.instance}
+        uids = {"series": arrival.series, "instance": arrival.instance}  # the series may have gone to another study
         conditions = tuple(AnyOf(level, (uid,)) for level, uid in uids.items())
         page = await self._catalog.find(Query(Level.INSTANCE, conditions, limit=None, counted=False))
         locations = [await self._catalog.locate(entity["key"]) for entity in page.items]

@@ -139,6 +139,7 @@ class TrashService:
         if entity is None:
             raise missing(level, reference)
         located = await self._catalog.locate_all(level, entity["key"])
+        displaced = {one.blob.key: one.blob.size for one in await self._catalog.displaced(entity["key"], level)}
         names = await names_of(self._catalog, level, entity["key"])
         entry = await self._entry(level, entity, located, deletion)
         await self._records.put(entry)
@@ -146,7 +147,7 @@ class TrashService:
         if keys is None:
             await self._records.remove(entry)
             raise missing(level, reference)
-        sizes = {one.location.blob.key: one.location.blob.size for one in located}
+        sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
         entry = await self._records.advance(
             entry, TrashState.KEPT, instances=len(keys), bytes=sum(sizes.get(key, 0) for key in keys)
         )

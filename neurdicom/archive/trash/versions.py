@@ -23,6 +23,7 @@ from neurdicom.archive.trash.files import SetAsideFile, SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.moves import DisplacedFile
 from neurdicom.catalog.outcomes import StoreOutcome
 from neurdicom.catalog.records import Entity
 from neurdicom.dicom.identity import Place, uid_of
@@ -45,13 +46,21 @@ class InstanceVersion:
     received : str or None
         Time of arrival, ISO 8601 in UTC.
     entry : TrashEntry or None
-        Its entry in the trash; None for the current version.
+        Its entry in the trash; None for the current version, and for one that a move has displaced.
+    displaced : DisplacedFile or None
+        File that another is shown instead of, which a move put in the same place.
     """
 
     sha256: str
     size: int
     received: str | None
     entry: TrashEntry | None = None
+    displaced: DisplacedFile | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """True if these are the bytes that are served."""
+        return self.entry is None and self.displaced is None
 
 
 class VersionService:
@@ -103,7 +112,11 @@ class VersionService:
         entity = await self._instance(reference)
         current = InstanceVersion(entity["sha256"], entity["size"], entity["received"])
         entries = await self._records.versions(await self._catalog.keys(Level.INSTANCE, entity["key"]))
-        return [current, *(InstanceVersion(str(e.sha256), e.bytes, e.received, e) for e in entries)]
+        displaced = [
+            InstanceVersion(file.blob.sha256, file.blob.size, file.received, displaced=file)
+            for file in await self._catalog.displaced(entity["key"])
+        ]
+        return [current, *displaced, *(InstanceVersion(str(e.sha256), e.bytes, e.received, e) for e in entries)]
 
     async def find(self, reference: str, sha256: str) -> InstanceVersion:
         """Find a version of an instance by its SHA-256. Raises `NotFound`, `Ambiguous`."""
@@ -132,7 +145,9 @@ class VersionService:
             The UID names several instances.
         """
         version = await self.find(reference, sha256)
-        if version.entry is None:
+        if version.displaced is not None:
+            path = await self._blobs.path(version.displaced.blob.key)
+        elif version.entry is None:
             location = await locate_instance(self._catalog, reference)
             path = await self._blobs.path(location.blob.key)
         else:

@@ -1,5 +1,6 @@
 """Checks of stored files: each is read and compared with the SHA-256 that the catalog has of it."""
 
+from neurdicom.archive.lookup import location_of
 from neurdicom.archive.verify.damage import Damage
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.blobs.base import BlobDigest, BlobStore, Pace
@@ -68,8 +69,7 @@ class FileChecker:
 
     async def is_current(self, location: Location) -> bool:
         """Tell whether an instance still has the file that it had when it was located."""
-        now = await self._catalog.locate(location.instance)
-        return now is not None and now.blob.key == location.blob.key
+        return await location_of(self._catalog, location.instance, location.blob.key) is not None
 
     async def _compare(self, location: Location, pace: Pace | None, *, from_disk: bool) -> Damage | None:
         found: BlobDigest | None = None

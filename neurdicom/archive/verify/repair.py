@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from neurdicom.archive.hold import DeletionHold
+from neurdicom.archive.lookup import location_of
 from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.damage import Damage
 from neurdicom.archive.verify.registry import DamageRegistry
@@ -160,8 +161,8 @@ class Repairer:
         str or None
             Name of the source; None if none of them has bytes of the SHA-256.
         """
-        location = await self._catalog.locate(damage.instance)
-        if location is None or location.blob.key != damage.key:
+        location = await location_of(self._catalog, damage.instance, damage.key)
+        if location is None:
             return None
         for source in sources:
             spool = await asyncio.to_thread(self._blobs.new_spool)
