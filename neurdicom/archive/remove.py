@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from neurdicom.archive.garbage import GarbageCollector
+from neurdicom.archive.labels.aside import LabelsAside
 from neurdicom.archive.lookup import missing, names_of
 from neurdicom.archive.trash.entry import SetAsideObserver
 from neurdicom.archive.trash.service import Deletion, TrashService
@@ -48,6 +49,7 @@ class RemoveService:
         self._garbage = garbage
         self._trash = trash
         self._observer = observer
+        self._labels = LabelsAside(catalog)
 
     async def delete(
         self,
@@ -94,7 +96,17 @@ class RemoveService:
         await self.delete_instances(made, deletion, purge=purge)  # some were deleted with their source
 
     async def _delete_for_good(self, level: Level, entity: str, names: Sequence[tuple[Level, str]]) -> None:
-        unused = await self._catalog.delete(*names[0]) if names else None
+        found = await self._catalog.get(*names[0]) if names else None
+        if found is None:
+            raise missing(level, entity)
+        place = self._labels.new_purge()
+        located = await self._catalog.locate_all(*names[0]) if await self._labels.are_needed() else []
+        patient = found["id"] if level is Level.PATIENT else found["patient"]
+        await self._labels.note(place, patient, located)
+        unused = await self._catalog.delete(*names[0])
+        await self._labels.note(place, patient, located)  # those that were given meanwhile
+        await self._labels.set_aside(place)
+        await self._labels.discard(place)
         if unused is None:
             raise missing(level, entity)
         try:

@@ -143,7 +143,7 @@ class Documents(ABC):
 
     @abstractmethod
     async def swap(
-        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | IndexedDocument | None
     ) -> bool:
         """Replace a document if it is still the expected one (compare and swap).
 
@@ -153,8 +153,9 @@ class Documents(ABC):
             Kind and key of the document.
         before : Mapping[str, Any] or None
             The expected document; None expects that there is none.
-        after : Mapping[str, Any] or None
-            The document that replaces it and keeps its terms; None to delete it.
+        after : Mapping[str, Any], IndexedDocument or None
+            The document that replaces it; it keeps the terms of the earlier one, unless it is indexed itself. None to
+            delete it.
 
         Returns
         -------

@@ -35,7 +35,8 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 def backup(dest: Path, keep: int | None, verify: bool, config: Path | None, **given: Any) -> None:
     """Back up a data folder into DEST, while the server runs or is stopped.
 
-    A backup has the catalog with users and edits, the files, plugins and models, and the settings file of --config.
+    A backup has the catalog with users and edits, the files with those in the trash and earlier versions, plugins and
+    models, and the settings file of --config.
     DEST may hold many: only files that are new since the last one are copied. A file that is missing or damaged is
     named, the others are backed up, and the exit status is 1. Run it as the server's user. All options of
     `neurdicom serve` are accepted, so that its command line can be used; those below are used.
@@ -55,8 +56,9 @@ def backup(dest: Path, keep: int | None, verify: bool, config: Path | None, **gi
     require_data_folder(settings.data)
     with show_progress("backed up") as progress:
         report = asyncio.run(backups.back_up(settings, config, dest, keep=keep, progress=progress))
+    in_trash = f" and {report.set_aside} in the trash ({_size(report.set_aside_bytes)})" if report.set_aside else ""
     click.echo(
-        f"backup {report.name}: {report.files} files ({_size(report.bytes)}), {report.new_files} of them new "
+        f"backup {report.name}: {report.files} files ({_size(report.bytes)}){in_trash}, {report.new_files} of them new "
         f"({_size(report.new_bytes)})"
     )
     if settings.mongodb_uri:
@@ -88,7 +90,8 @@ def restore(src: Path, data: Path, at: str | None) -> None:
 
     with show_progress("restored") as progress:
         report = asyncio.run(backups.restore(src, data.absolute(), at=_time(at), progress=progress))
-    click.echo(f"restored backup {report.name} into {data}: {report.files} files")
+    in_trash = f" and {report.set_aside} in the trash" if report.set_aside else ""
+    click.echo(f"restored backup {report.name} into {data}: {report.files} files{in_trash}")
     if not report.has_catalog:
         click.echo(
             "The backup has no catalog: bring it back with `mongorestore`, then run `neurdicom reindex`.",

@@ -77,9 +77,14 @@ class DocumentMachine(AdapterMachine):
     def add(self, kind: str, key: str, document: dict[str, Any]) -> None:
         assert self.wait(self.documents.add(kind, key, document)) == self.model.swap(kind, key, None, document)
 
-    @rule(kind=_KINDS, key=_KEYS, given=st.none() | _documents(), after=st.none() | _documents(), as_is=st.booleans())
+    @rule(kind=_KINDS, key=_KEYS, given=st.none() | _documents(), after=st.none() | _given(), as_is=st.booleans())
     def swap(
-        self, kind: str, key: str, given: dict[str, Any] | None, after: dict[str, Any] | None, as_is: bool
+        self,
+        kind: str,
+        key: str,
+        given: dict[str, Any] | None,
+        after: Mapping[str, Any] | IndexedDocument | None,
+        as_is: bool,
     ) -> None:
         before = self.model.get(kind, key) if as_is else given
         assert self.wait(self.documents.swap(kind, key, before, after)) == self.model.swap(kind, key, before, after)

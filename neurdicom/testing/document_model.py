@@ -41,13 +41,17 @@ class DocumentModel:
             else:
                 stored[key] = StoredDocument(given)
 
-    def swap(self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> bool:
+    def swap(
+        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | IndexedDocument | None
+    ) -> bool:
         """Replace a document if it is the expected one, as `Documents.swap`."""
         if self.get(kind, key) != before:
             return False
         stored = self._kinds.setdefault(kind, {})
         if after is None:
             stored.pop(key, None)
+        elif isinstance(after, IndexedDocument):
+            self.put(kind, {key: after})
         else:
             earlier = stored.get(key, StoredDocument({}))
             stored[key] = StoredDocument(after, earlier.terms, earlier.number)

@@ -76,6 +76,13 @@ class TermContract(CatalogSuite):
             assert _keys(await _search(documents, [], limit=9)) == ["x", "y", "z"]
             assert await documents.swap("r", "y", {"k": "y", "new": True}, {"k": "swapped"})
             assert await found("b") == ["swapped"]
+            again = IndexedDocument({"k": "again"}, [("c", 1.0)])
+            assert not await documents.swap("r", "y", {"k": "other"}, again)
+            assert await documents.swap("r", "y", {"k": "swapped"}, again)
+            assert (await found("b"), await found("c")) == ([], ["again"])
+            assert await documents.swap("r", "new", None, IndexedDocument({"k": "new"}, [("c", 1.0)]))
+            assert await found("c") == ["again", "new"]
+            assert await documents.delete("r", "new") == 1
             await documents.put("r", {"x": {"k": "x"}})
             assert await found("a") == ["z"]
             assert await documents.delete("r", "z")

@@ -17,7 +17,7 @@ class Fault:
     error : Exception, optional
         The exception that the chosen calls raise.
     calls : Callable[..., bool], optional
-        Takes a call's arguments and tells whether it is chosen; by default all calls are.
+        Takes a call's positional arguments and tells whether it is chosen; by default all calls are.
     after : bool
         True to raise after the verb has done its work, as a connection that breaks before the answer.
     delay : float
@@ -48,14 +48,14 @@ class Fault:
         self._delay = delay
         self._real: Callable[..., Awaitable[Any]] = getattr(target, verb)
 
-    async def _call(self, *args: Any) -> Any:
+    async def _call(self, *args: Any, **options: Any) -> Any:
         if not self._calls(*args):
-            return await self._real(*args)
+            return await self._real(*args, **options)
         self.count += 1
         await asyncio.sleep(self._delay)
         if self._error is not None and not self._after:
             raise self._error
-        result = await self._real(*args)
+        result = await self._real(*args, **options)
         if self._error is not None:
             raise self._error
         return result

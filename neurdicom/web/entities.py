@@ -116,8 +116,8 @@ def entity_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"Delete {one}{below}",
             tag=MANY[level],
-            description="It goes to the trash for `trash_days`, with the results that were computed from it and its "
-            "edits, and can be restored as a whole.",
+            description="It goes to the trash for `trash_days`, with the results that were computed from it, its "
+            "edits and its labels, and can be restored as a whole.",
             query=[DERIVED, REASON, PURGE],
             answers={204: "Deleted."},
         )

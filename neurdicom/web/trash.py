@@ -77,7 +77,7 @@ class TrashEntryHandler(ApiHandler):
     @operation(
         "Delete an entry of the trash for good",
         tag="trash",
-        description="Its files, results and edits are deleted, and can't be restored.",
+        description="Its files, results, edits and labels are deleted, and can't be restored.",
         answers={204: "Deleted.", 409: "It is being restored."},
     )
     async def delete(self, entry: str) -> None:
@@ -95,8 +95,8 @@ class RestoreHandler(ApiHandler):
     @operation(
         "Restore an entry of the trash",
         tag="trash",
-        description="Files, results and edits come back, and parents are made anew. An instance that is there with the "
-        "same bytes is left; one with other bytes stays current, and the restored bytes become an earlier version of "
+        description="Files, results, edits and labels come back, and parents are made anew. An instance that is there with "
+        "the same bytes is left; one with other bytes stays current, and the restored bytes become an earlier version of "
         "it. A version becomes the current one.",
         answers={200: json_answer("The entry, which is no more.", _ENTRY), 409: "It is being restored or deleted."},
     )

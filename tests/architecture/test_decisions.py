@@ -168,6 +168,7 @@ def test_the_diagram_of_documents_has_every_kind() -> None:
         "trash": "archive.trash.records:KIND",
         "result_aside": "processing.results_aside:KIND",
         "label": "archive.labels.store:KIND",
+        "label_aside": "archive.labels.aside:KIND",
         "label_name": "archive.labels.store:NAME_KIND",
         "migration": "app.migration:KIND",
         "damage": "archive.verify.registry:KIND",

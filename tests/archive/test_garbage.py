@@ -18,28 +18,10 @@ from neurdicom.errors import Conflict
 from neurdicom.testing.faults import Fault
 from tests.support.archive import ArchiveSite, archive
 from tests.support.files import ROOT, dicom_file
+from tests.support.no_results import NoResults
 from tests.support.waiting import until
 
 NEW = dicom_file(1, PatientName="New^Name")
-
-
-class NoResults:
-    """Observer of deletions that has no results."""
-
-    async def stored_of(self, name: str, id: str) -> list[str]:
-        return []
-
-    async def on_removed(self, level: Level, entity: str) -> None:
-        return
-
-    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
-        raise AssertionError(f"{entity} was set aside without a trash")
-
-    async def on_brought_back(self, place: str) -> None:
-        raise AssertionError(f"{place} was brought back without a trash")
-
-    async def on_discarded(self, place: str) -> None:
-        raise AssertionError(f"{place} was emptied without a trash")
 
 
 async def replace_and_delete(stored: ArchiveSite) -> None:

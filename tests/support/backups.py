@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
+import json
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner, Result
 
@@ -65,6 +68,14 @@ def blobs(data: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.glob("*/*")
     }
+
+
+def sign(folder: Path, *, leave_out: Collection[str] = (), **changes: Any) -> None:
+    """Make the manifest of a backup fit its list of files."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    manifest["sums"] = hashlib.sha256((folder / "SHA256SUMS").read_bytes()).hexdigest()
+    signed = {name: value for name, value in (manifest | changes).items() if name not in leave_out}
+    (folder / "manifest.json").write_text(json.dumps(signed), encoding="utf-8")
 
 
 def latest(dest: Path) -> Path:

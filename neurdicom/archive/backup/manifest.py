@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.archive.backup.copying import DamagedFile, read_file
+from neurdicom.blobs.base import PLACE
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
@@ -18,8 +19,8 @@ SERVER_NAME = "server-name"
 #: Folders of packages, which hold archives named by their SHA-256, and the kind of the documents that name these.
 PACKAGES = {"plugins": "plugin", "models": "model"}
 
-#: Form of a backup; a newer one is refused.
-FORMAT = 1
+#: Form of a backup; a newer one is refused. The first had no files that are set aside.
+FORMAT = 2
 
 #: Key of a file of an instance, with its SHA-256, as the blob store of a data folder makes it.
 KEY = re.compile(r"[0-9]{8}/[0-9]{6}-([0-9a-f]{64})-[0-9a-f]{16}")
@@ -34,23 +35,49 @@ _LINE = re.compile(
     rf"|(?:{'|'.join(PACKAGES)})/(?P<package>[0-9a-f]{{64}})\.zip"
     rf"|{re.escape(_BLOBS)}(?P<key>[0-9]{{8}}/[0-9]{{6}}-(?P<blob>[0-9a-f]{{64}})-[0-9a-f]{{16}}))\n"
 )
+#: Line before that of a file that is set aside, with its place; `sha256sum` takes it for a comment.
+_PLACE = re.compile(rf"# (?P<place>{PLACE.pattern})\n", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class BackedUpFile:
-    """A file of a backup: its path in the backup's folder, its SHA-256, and its key if it is a file of an instance."""
+    """A file of a backup.
+
+    Attributes
+    ----------
+    path : str
+        Path in the backup's folder.
+    sha256 : str
+        SHA-256 in hexadecimal.
+    key : str or None
+        Key of a file of an instance.
+    place : str
+        Place of the blob store in which it lies; empty if it is in use.
+    """
 
     path: str
     sha256: str
-    key: str | None
+    key: str | None = None
+    place: str = ""
 
     @classmethod
-    def of_blob(cls, key: str, sha256: str) -> "BackedUpFile":
-        """Make the entry of an instance's file, which lies beside the backups."""
-        return cls(f"{_BLOBS}{key}", sha256, key)
+    def of_blob(cls, key: str, sha256: str, place: str) -> "BackedUpFile":
+        """Make the entry of an instance's file, which lies beside the backups.
+
+        Parameters
+        ----------
+        key : str
+            Key of the file.
+        sha256 : str
+            SHA-256 in hexadecimal.
+        place : str
+            Place in which it lies; empty if it is in use.
+        """
+        return cls(f"{_BLOBS}{key}", sha256, key, place)
 
     def __str__(self) -> str:
-        return f"{self.sha256}  {self.path}\n"
+        line = f"{self.sha256}  {self.path}\n"
+        return f"# {self.place}\n{line}" if self.place else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +96,8 @@ class BackupManifest:
         False if the catalog was in MongoDB.
     files, bytes : int
         Number of files of instances, and their size.
+    set_aside : int
+        Number of files in the trash and of earlier versions; 0 in the first form.
     sums : str
         SHA-256 of the list of files.
     damaged : list of str
@@ -81,6 +110,7 @@ class BackupManifest:
     has_catalog: bool
     files: int
     bytes: int
+    set_aside: int
     sums: str
     damaged: list[str]
 
@@ -97,6 +127,7 @@ _TYPES: Mapping[str, type] = {
     "has_catalog": bool,
     "files": int,
     "bytes": int,
+    "set_aside": int,
     "sums": str,
     "damaged": list,
 }
@@ -128,6 +159,8 @@ def _parse(path: Path, document: Any) -> BackupManifest:
     found = document.get("format")
     if isinstance(found, int) and found > FORMAT:
         raise DamagedFile(f"{path} has format {found}, this NeurDICOM knows up to {FORMAT}: use the newer NeurDICOM")
+    if found == 1:
+        document = {"set_aside": 0, **document}
     for name, expected in _TYPES.items():
         if type(document.get(name)) is not expected:
             raise DamagedFile(f"{path} has {name} = {document.get(name)!r:.100}; {expected.__name__} is expected")
@@ -135,28 +168,37 @@ def _parse(path: Path, document: Any) -> BackupManifest:
 
 
 def read_sums(folder: Path) -> Iterator[BackedUpFile]:
-    """Yield the files of a backup: those of its own folder first, then those of instances by key.
+    """Yield the files of a backup: those of its own folder first, then those of instances by key and place.
 
     Raises
     ------
     DamagedFile
         A line names a path or a SHA-256 that no backup has, or a second file of the same path.
     """
-    path, last = folder / SUMS, ""
+    path, last, place = folder / SUMS, ("", ""), ""
     seen: set[str] = set()
     for number, line in enumerate(_lines(path), 1):
+        if not place and (placed := _PLACE.fullmatch(line)):
+            place = placed["place"]
+            continue
         found = _LINE.fullmatch(line)
         if not found or (found["package"] or found["blob"] or found["sha256"]) != found["sha256"]:
             raise DamagedFile(f"{path}, line {number}, is no line of a backup: {line.strip()!r:.200}")
-        file = BackedUpFile(found["path"], found["sha256"], found["key"])
-        out_of_order = file.path in seen or bool(last) if file.key is None else file.key <= last
+        file = BackedUpFile(found["path"], found["sha256"], found["key"], place)
+        if file.key is None:
+            out_of_order = file.path in seen or last > ("", "") or bool(place)
+        else:
+            out_of_order = (file.key, place) <= last
         if out_of_order:
             raise DamagedFile(f"{path}, line {number}, is out of order, or repeats a file: {file.path}")
         if file.key is None:
             seen.add(file.path)
         else:
-            last = file.key
+            last = (file.key, place)
+        place = ""
         yield file
+    if place:
+        raise DamagedFile(f"{path} ends before the file in {place}")
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -32,11 +32,12 @@ _IGNORED = {"lock", "lost+found"}
 
 @dataclass(slots=True)
 class RestoreReport:
-    """Result of a restore: its backup, number of instances' files, and what is missing or damaged."""
+    """Result of a restore: its backup, numbers of files in use and set aside, and what is missing or damaged."""
 
     name: str
     has_catalog: bool
     files: int = 0
+    set_aside: int = 0
     damaged: list[str] = field(default_factory=list)
 
 
@@ -99,7 +100,8 @@ class Restore:
         try:
             self._scratch.mkdir(mode=0o700)
             self._copy_own(own)
-            files = self._copy_blobs(manifest.files)
+            report = RestoreReport(manifest.time, manifest.has_catalog)
+            self._copy_blobs(manifest.files + manifest.set_aside, report)
             self._scratch.rmdir()
             for parent, _, _ in os.walk(self._data):
                 flush_folder(Path(parent))
@@ -107,7 +109,8 @@ class Restore:
             self._empty()
             raise
         end_restore(self._data)
-        return RestoreReport(manifest.time, manifest.has_catalog, files, [*manifest.damaged, *self._damaged])
+        report.damaged += [*manifest.damaged, *self._damaged]
+        return report
 
     def _copy_own(self, own: dict[str, BackedUpFile]) -> None:
         catalog = own.pop(CATALOG, None)
@@ -116,22 +119,22 @@ class Restore:
         for file in own.values():
             self._copy(self._backup / file.path, self._data / file.path, file)
 
-    def _copy_blobs(self, total: int) -> int:
-        """Copy the files of instances; return how many were whole."""
-        objects = self._data / "blobs" / "objects"
+    def _copy_blobs(self, total: int, report: RestoreReport) -> None:
+        """Copy the files of instances, and count those that were whole."""
         files = (file for file in read_sums(self._backup) if file.key is not None)
-        done = whole = 0
+        done = 0
 
         def copy(file: BackedUpFile) -> bool:
-            return self._copy(self._blobs / str(file.key), objects / str(file.key), file)
+            key, folder = str(file.key), self._data / "blobs" / (file.place or "objects")
+            return self._copy(self._blobs / key, folder / key, file)
 
         with ThreadPoolExecutor(_THREADS, "restore") as threads:
             while batch := list(islice(files, _BATCH)):
-                for is_whole in threads.map(copy, batch):
-                    whole += is_whole
+                for file, is_whole in zip(batch, threads.map(copy, batch), strict=True):
+                    report.set_aside += is_whole and bool(file.place)
+                    report.files += is_whole and not file.place
                     done += 1
                     self._progress(done, total)
-        return whole
 
     def _copy(self, source: Path, target: Path, file: BackedUpFile) -> bool:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +17,8 @@ from neurdicom.archive.backup import manifest
 from neurdicom.archive.backup.copying import DamagedFile, FileCopy, copy_file, new_file, read_file, write_text
 from neurdicom.archive.backup.folder import BackupFolder, name_of
 from neurdicom.archive.backup.manifest import BackedUpFile, BackupManifest
+from neurdicom.archive.backup.set_aside import SetAsideListing
+from neurdicom.archive.backup.stored import FileToBackUp, files_to_back_up
 from neurdicom.blobs.base import STORED_MODE, flush_folder
 from neurdicom.dicom.header import BlobRef
 from neurdicom.errors import Conflict
@@ -41,8 +42,8 @@ class NamedFiles(Protocol):
     def blobs(self, shard: str) -> Iterator[BlobRef]:
         """Yield the files of a shard that the copy names, in the order of their keys."""
 
-    def garbage(self, shard: str) -> set[str]:
-        """List the keys of a shard that are to be deleted."""
+    def garbage(self, shard: str) -> dict[str, str]:
+        """List the keys of a shard that no instance has, with the places that they are to be set aside to, or none."""
 
     def members(self, kind: str, name: str) -> set[str]:
         """Collect the values that a top-level member has in the documents of a kind."""
@@ -77,6 +78,12 @@ class BackupReport:
 
     Attributes
     ----------
+    files, bytes : int
+        Number and bytes of the files in use.
+    set_aside, set_aside_bytes : int
+        Number and bytes of those in the trash and of earlier versions.
+    new_files, new_bytes : int
+        Number and bytes of those that were copied.
     damaged : list of str
         What is missing or damaged in the data folder.
     lacking : list of str
@@ -86,6 +93,8 @@ class BackupReport:
     name: str
     files: int = 0
     bytes: int = 0
+    set_aside: int = 0
+    set_aside_bytes: int = 0
     new_files: int = 0
     new_bytes: int = 0
     damaged: list[str] = field(default_factory=list)
@@ -124,7 +133,8 @@ class BackupRun:
         self._folder = folder
         self._progress = progress
         self._check = check
-        self._objects = source.data / "blobs" / "objects"
+        self._stored = source.data / "blobs"
+        self._objects = self._stored / "objects"
         self._report = BackupReport(name_of(datetime.now(UTC)))
         self._target = folder.path / self._report.name
         self._own: dict[str, BackedUpFile] = {}  # files in the backup's own folder, by path
@@ -244,7 +254,7 @@ class BackupRun:
         return found
 
     def _blobs(self, copy: NamedFiles | None, latest: str | None) -> Iterator[BackedUpFile]:
-        """Copy the files that are not there yet; yield all that there are, by key.
+        """Copy the files that are not there yet; yield all that there are, by key and place.
 
         Parameters
         ----------
@@ -253,34 +263,49 @@ class BackupRun:
         latest : str or None
             The last key of the files that are copied though the catalog does not name them.
         """
-        total, done = (copy.count() if copy else None), 0
+        aside = SetAsideListing(self._stored, self._folder.scratch)  # after the catalog, which tells what moves since
+        total, done = (copy.count() + aside.count if copy else None), 0
         with ThreadPoolExecutor(_THREADS, "backup") as threads:
-            for shard in sorted({*self._shards(), *(copy.shards() if copy else ())}):
-                named = {ref.key: ref for ref in copy.blobs(shard)} if copy else {}
-                listed, garbage = self._listed(shard), copy.garbage(shard) if copy else set()
-                unknown = {
-                    key: BlobRef(key, size, _sha256_of(key))
-                    for key, size in listed.items()
-                    if key not in named and key not in garbage and (latest is None or key <= latest)
-                }
+            for shard in sorted({*self._shards(), *(copy.shards() if copy else ()), *aside.shards}):
+                named = {ref.key: ref for ref in copy.blobs(shard)} if copy else None
+                garbage, listed = copy.garbage(shard) if copy else {}, self._listed(shard)
+                away = aside.take(shard)
+                self._add_moved(away, garbage, listed)
+                files = list(files_to_back_up(named, garbage, listed, away, latest))
                 self._make_shard(shard)
-                refs = sorted((named | unknown).values(), key=lambda ref: ref.key)
-                copied = threads.map(partial(self._copy_blob, listed), refs)
-                for ref, outcome in zip(refs, copied, strict=True):
-                    is_there = self._is_there(ref)
-                    if isinstance(outcome, str):
-                        if ref.key in named or (self._objects / ref.key).exists():
-                            self._report.add_damage(outcome, is_kept=is_there)
-                    elif outcome:
-                        self._report.new_files += 1
-                        self._report.new_bytes += ref.size
-                    if is_there:
-                        self._report.files += 1
-                        self._report.bytes += ref.size
-                        yield BackedUpFile.of_blob(ref.key, ref.sha256)
+                for file, outcome in zip(files, threads.map(self._copy_blob, files), strict=True):
+                    yield from self._counted(file, outcome)
                     done += 1
                     self._progress(done, total)
                 flush_folder(self._folder.blobs / shard)
+
+    def _add_moved(
+        self, away: dict[str, dict[str, int]], garbage: Mapping[str, str], listed: Mapping[str, int]
+    ) -> None:
+        """Add files that were moved into the trash after that was listed, and before those in use were."""
+        for key, place in garbage.items():
+            if place and key not in listed and key not in away:
+                with suppress(FileNotFoundError):
+                    away[key] = {place: (self._stored / place / key).lstat().st_size}
+
+    def _counted(self, file: FileToBackUp, outcome: bool | str) -> Iterator[BackedUpFile]:
+        """Count a file, and yield its entries; `outcome` tells whether it was copied, or what is wrong with it."""
+        report, ref = self._report, file.ref
+        is_there = self._is_there(ref)
+        if isinstance(outcome, str):
+            if file.is_named or self._find(file) is not None:  # else it was emptied from the trash meanwhile
+                report.add_damage(outcome, is_kept=is_there)
+        elif outcome:
+            report.new_files += 1
+            report.new_bytes += ref.size
+        for place in file.places if is_there else ():
+            if place:
+                report.set_aside += 1
+                report.set_aside_bytes += ref.size
+            else:
+                report.files += 1
+                report.bytes += ref.size
+            yield BackedUpFile.of_blob(ref.key, ref.sha256, place)
 
     def _make_shard(self, shard: str) -> None:
         folder = self._folder.blobs / shard
@@ -288,13 +313,13 @@ class BackupRun:
             folder.mkdir(mode=0o700)
             flush_folder(self._folder.blobs)
 
-    def _copy_blob(self, listed: Mapping[str, int], ref: BlobRef) -> bool | str:
+    def _copy_blob(self, file: FileToBackUp) -> bool | str:
         """Copy a file unless the backups have it; return whether it was copied, or what is wrong with it."""
         self._check()
-        source = self._objects / ref.key
-        if (size := listed.get(ref.key)) is None:
-            return f"{source} is missing"
-        if size != ref.size:
+        ref, source = file.ref, self._find(file)
+        if source is None:
+            return f"{self._objects / ref.key} is missing"
+        if (size := source.lstat().st_size) != ref.size:
             return f"{source} is damaged: it has {size} bytes, {ref.size} are expected"
         if self._is_there(ref):
             return False
@@ -304,6 +329,11 @@ class BackupRun:
         except DamagedFile as error:
             return str(error)
         return True
+
+    def _find(self, file: FileToBackUp) -> Path | None:
+        """Find where a file lies now; it may be moved into the trash just now."""
+        folders = [self._stored / (place or "objects") for place in file.found]
+        return next((folder / file.ref.key for folder in folders if (folder / file.ref.key).exists()), None)
 
     def _is_there(self, ref: BlobRef) -> bool:
         path = self._folder.blobs / ref.key
@@ -340,14 +370,9 @@ class BackupRun:
             has_catalog=manifest.CATALOG in self._own,
             files=report.files,
             bytes=report.bytes,
+            set_aside=report.set_aside,
             sums=digest.hexdigest(),
             damaged=report.lacking,
         ).to_document()
         write_text(self._target / manifest.MANIFEST, document, self._folder.scratch)
         flush_folder(self._target)
-
-
-def _sha256_of(key: str) -> str:
-    found = manifest.KEY.fullmatch(key)
-    assert found is not None
-    return found[1]

@@ -14,6 +14,7 @@ from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition
 from neurdicom.dicom.query.labels import LABELS
+from neurdicom.errors import Ambiguous
 
 #: Kind of the documents of labels, and of those of their names.
 KIND: Final = "label"
@@ -131,9 +132,9 @@ class LabelStore:
         )
         return [document["label"] for document in page.items], page.total
 
-    async def has_any(self, level: Level) -> bool:
-        """Tell whether any entity of a level has a label."""
-        wanted = [TermCondition("level", "=", (level.value,))]
+    async def has_any(self, *levels: Level) -> bool:
+        """Tell whether any entity of some levels has a label."""
+        wanted = [TermCondition("level", "=", levels)]
         return bool((await self._documents.query(KIND, DocumentQuery(conditions=wanted, limit=1, counted=False))).items)
 
     async def marks(self, level: Level, keys: Collection[str], *labels: str) -> Marks:
@@ -161,19 +162,49 @@ class LabelStore:
                 found.setdefault(mark.entity, []).append(mark)
             else:  # of another entity of the UID, or by a key of before
                 others.append(mark)
-        present = await self._catalog.all_keys(level, {mark.entity for mark in others})
+        present = await self.present(level, {mark.entity for mark in others})
         for mark in others:
-            own = next(iter(present[mark.entity]), None)
-            if own in wanted:
+            if (own := present.get(mark.entity)) in wanted:
                 found.setdefault(str(own), []).append(mark)
         return found
+
+    async def present(self, level: Level, keys: Collection[str]) -> dict[str, str]:
+        """Map keys, of now or of before, to present ones; those of what is gone are left out.
+
+        The id that several patients had before is mapped to itself: its labels are those of all of them.
+        """
+        try:
+            known = await self._catalog.all_keys(level, keys)
+        except Ambiguous:
+            if len(keys) == 1:
+                return {key: key for key in keys}
+            return {key: own for each in keys for key, own in (await self.present(level, [each])).items()}
+        return {key: all_of_it[0] for key, all_of_it in known.items() if all_of_it}
+
+    async def by_present_key(self, level: Level, found: Marks) -> list[LabelMark]:
+        """Keep labels by the present keys of their entities from now on, and list them.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entities.
+        found : dict
+            What `marks` found.
+        """
+        made = [(own, mark) for own, marks in found.items() for mark in marks if mark.entity != own]
+        if made:
+            present = await self.present(level, {mark.entity for _, mark in made})
+            await self.put([replace(mark, entity=own) for own, mark in made])
+            # The id that several patients had before stays.
+            await self.delete(mark for own, mark in made if present.get(mark.entity) == own)
+        return [*{replace(mark, entity=own): None for own, marks in found.items() for mark in marks}]
 
     async def _patients_marks(self, keys: Collection[str], labels: Sequence[str]) -> Marks:
         if not await self.has_any(Level.PATIENT):
             return {}
         owners: dict[str, list[str]] = {}
         for own, all_of_it in (await self._catalog.all_keys(Level.PATIENT, keys)).items():
-            for key in all_of_it:
+            for key in all_of_it or (own,):  # it may be gone
                 owners.setdefault(key, []).append(own)
         found = Marks()
         async for mark in self._of(Level.PATIENT, owners, labels):

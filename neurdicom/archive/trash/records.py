@@ -56,9 +56,8 @@ class TrashRecords:
         if state not in TRANSITIONS[entry.state]:
             raise Conflict(f"the entry {entry.id} of the trash is {entry.state} just now; try again in a moment")
         after = replace(entry, state=state, **changes)
-        if not await self._documents.swap(KIND, entry.id, entry.to_document(), after.to_document()):
+        if not await self._documents.swap(KIND, entry.id, entry.to_document(), _indexed(after)):
             raise Conflict(f"the entry {entry.id} of the trash was changed meanwhile; look at it again")
-        await self.put(after)  # with its terms
         return after
 
     async def remove(self, entry: TrashEntry) -> None:

@@ -3,8 +3,9 @@
 import logging
 
 from neurdicom.archive.trash.adopt import Adopter
+from neurdicom.archive.trash.derived import WithLabels
 from neurdicom.archive.trash.discard import EntryDiscarder
-from neurdicom.archive.trash.entry import OVER, VERSION, SetAsideObserver, TrashEntry, TrashState
+from neurdicom.archive.trash.entry import OVER, VERSION, TrashEntry, TrashState
 from neurdicom.archive.trash.files import SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.restoring import EntryRestorer
@@ -29,8 +30,8 @@ class TrashRecovery:
         Deletes entries for good.
     adopter : Adopter
         Makes lost records anew.
-    observer : SetAsideObserver
-        Hides what was derived from what was deleted.
+    observer : WithLabels
+        Hides what was derived from what was deleted, and its labels.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class TrashRecovery:
         restorer: EntryRestorer,
         discarder: EntryDiscarder,
         adopter: Adopter,
-        observer: SetAsideObserver,
+        observer: WithLabels,
     ) -> None:
         self._records = records
         self._files = files
@@ -58,6 +59,10 @@ class TrashRecovery:
                 log.warning(
                     "the entry %s of the trash could not be finished, the next start tries again: %s", entry.id, error
                 )
+        try:
+            await self._observer.labels.recover()
+        except NeurdicomError as error:
+            log.warning("labels of what was deleted could not be removed, the next start tries again: %s", error)
         await self._adopter.run()
 
     async def _finish(self, entry: TrashEntry) -> None:
@@ -68,9 +73,11 @@ class TrashRecovery:
         elif entry.state in OVER:
             await self._discarder.discard(entry)
         elif files := await self._files.of(entry.place):
+            await self._observer.labels.set_aside(entry.place)
             size = sum(file.ref.size for file in files)
             entry = await self._records.advance(entry, TrashState.KEPT, instances=len(files), bytes=size)
             if entry.kind != VERSION:
                 await self._observer.on_set_aside(Level(entry.kind), entry.entity, entry.place)
         else:  # the deletion was never committed
+            await self._observer.labels.discard(entry.place)
             await self._records.remove(entry)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from neurdicom.archive.garbage import GarbageCollector
+from neurdicom.archive.labels.aside import LabelsAside
 from neurdicom.archive.lookup import missing, names_of
 from neurdicom.archive.trash.adopt import Adopter
+from neurdicom.archive.trash.derived import WithLabels
 from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import (
     SECONDS_A_DAY,
@@ -75,7 +77,7 @@ class TrashService:
     ) -> None:
         self._catalog = catalog
         self._garbage = garbage
-        self._observer = observer
+        observer = self._observer = WithLabels(observer, LabelsAside(catalog))
         self._days = days
         self._records = TrashRecords(catalog.documents)
         files = SetAsideFiles(catalog, blobs)
@@ -143,10 +145,15 @@ class TrashService:
         names = await names_of(self._catalog, level, entity["key"])
         entry = await self._entry(level, entity, located, deletion)
         await self._records.put(entry)
+        patient = entity["id"] if level is Level.PATIENT else entity["patient"]
+        await self._observer.labels.note(entry.place, patient, located)
         keys = await self._catalog.delete(level, entity["key"], aside=entry.place)
         if keys is None:
+            await self._observer.labels.discard(entry.place)
             await self._records.remove(entry)
             raise missing(level, reference)
+        await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
+        await self._observer.labels.set_aside(entry.place)
         sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
         entry = await self._records.advance(
             entry, TrashState.KEPT, instances=len(keys), bytes=sum(sizes.get(key, 0) for key in keys)

@@ -36,7 +36,7 @@ class MongoDocuments(Documents):
             await self._connection.use(lambda database: _put(database, kind, documents))
 
     async def swap(
-        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | IndexedDocument | None
     ) -> bool:
         return await self._connection.use(lambda database: _swap(database, kind, key, before, after))
 
@@ -96,12 +96,22 @@ async def _put(database: Database, kind: str, documents: Mapping[str, Mapping[st
 
 
 async def _swap(
-    database: Database, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    database: Database,
+    kind: str,
+    key: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | IndexedDocument | None,
 ) -> bool:
     collection = database["documents"]
+    terms: Document = {}
+    if isinstance(after, IndexedDocument):
+        known = await collection.find_one({"_id": _id(kind, key)}, {"number": 1}) or {}
+        number = known["number"] if "number" in known else await take_numbers(database, "documents", 1)
+        terms = {"terms": encode_all(kind, after.terms), "number": number}
+        after = after.document
     if before is None and after is not None:
         try:
-            await collection.insert_one(_whole(kind, key, after))
+            await collection.insert_one(_whole(kind, key, after) | terms)
         except DuplicateKeyError:
             return False
         return True
@@ -114,7 +124,7 @@ async def _swap(
     if after is None:
         return bool((await collection.delete_one(same)).deleted_count)
     whole = _whole(kind, key, after)
-    changes = {"$set": {name: whole[name] for name in ("value", "texts", "numbers")}}
+    changes = {"$set": {name: whole[name] for name in ("value", "texts", "numbers")} | terms}
     return bool((await collection.update_one(same, changes)).matched_count)
 
 

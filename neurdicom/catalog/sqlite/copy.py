@@ -96,10 +96,13 @@ class CatalogCopy:
         for row in self._db.execute(f"{statement} ORDER BY blob_key", (f"{shard}/", f"{shard}0")):
             yield BlobRef(*row)
 
-    def garbage(self, shard: str) -> set[str]:
-        """List the keys of a shard that nothing in the copy refers to, and that are to be deleted."""
-        rows = self._db.execute("SELECT key FROM garbage WHERE key >= ? AND key < ?", (f"{shard}/", f"{shard}0"))
-        return {key for (key,) in rows}
+    def garbage(self, shard: str) -> dict[str, str]:
+        """List the keys of a shard that no instance in the copy has, with the places that they are to be set aside to.
+
+        Those that are to be deleted have an empty place.
+        """
+        statement = "SELECT key, place FROM garbage WHERE key >= ? AND key < ?"
+        return dict(self._db.execute(statement, (f"{shard}/", f"{shard}0")).fetchall())
 
     def members(self, kind: str, name: str) -> set[str]:
         """Collect the values that a top-level member has in the documents of a kind."""

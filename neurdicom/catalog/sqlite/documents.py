@@ -34,7 +34,7 @@ class SqliteDocuments(Documents):
         await self._connections.write(lambda db: _put(db, kind, documents))
 
     async def swap(
-        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+        self, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | IndexedDocument | None
     ) -> bool:
         return await self._connections.write(lambda db: _swap(db, kind, key, before, after))
 
@@ -89,13 +89,19 @@ def _remove_terms(db: sqlite3.Connection, kind: str, keys: Sequence[str]) -> Non
 
 
 def _swap(
-    db: sqlite3.Connection, kind: str, key: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+    db: sqlite3.Connection,
+    kind: str,
+    key: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | IndexedDocument | None,
 ) -> bool:
     expected = None if before is None else orjson.loads(to_json(dict(before)))
     if _get(db, kind, key) != expected:
         return False
     if after is None:
         _delete(db, kind, [key])
+    elif isinstance(after, IndexedDocument):
+        _put(db, kind, {key: after})
     else:
         _write(db, kind, key, after)
     return True

@@ -85,8 +85,10 @@ def test_a_backup_beside_a_server_under_load(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(CatalogCopy, "count", change)
         result = run("backup", dest, "--config", config, "--keep", 1)
         assert result.exit_code == 0, result.output
-        [(total, new)] = re.findall(r": (\d+) files .*, (\d+) of them new", result.output)
-        assert int(new) < int(total) == len(files), "the others are there from the backups before"
+        [(total, more, new)] = re.findall(r": (\d+) files .* (\d+) in the trash .* (\d+) of them new", result.output)
+        assert int(total) == len(files) and int(new) < int(total) + int(more), (
+            "the others are there from the backups before"
+        )
         wait_for(lambda: len(keys(data)) == len(files), "the held file to be deleted")  # one is new, one is gone
         assert server.client.get(f"/api/instances/{deleted}").status_code == 404
     assert [path.name for path in dest.glob("2*Z")] == [latest(dest).name]

@@ -12,51 +12,15 @@ import pytest
 from tests.support.api import install
 from tests.support.archive_client import Archive
 from tests.support.colliding import collision, instance
+from tests.support.labels import LEVELS, counts, found, give, ids_of, own, take
 from tests.support.packages import package
 from tests.support.server import Server
-
-LEVELS = {"patient": "patients", "study": "studies", "series": "series", "instance": "instances"}
 
 
 @pytest.fixture(scope="module")
 def archive(any_server: Server) -> Iterator[Archive]:
     """The server on each catalog; every test works with labels, patients and UIDs of its own."""
     yield Archive(any_server)
-
-
-def own() -> str:
-    """A label that no other test has."""
-    return f"t-{uuid.uuid4().hex[:12]}"
-
-
-def ids_of(archive: Archive, result: dict[str, Any]) -> dict[str, str]:
-    """The ids of an instance and of what is above it, by level."""
-    entity = archive.get(f"/instances/{result['id']}").json()
-    return {"instance": entity["id"], **{level: entity[level] for level in ("patient", "study", "series")}}
-
-
-def give(archive: Archive, path: str, label: str, status: int = 204) -> dict[str, Any]:
-    answer = archive.client.put(f"/api{path}/labels/{label}")
-    assert answer.status_code == status, answer.text
-    return dict(answer.json()) if answer.content else {}
-
-
-def take(archive: Archive, path: str, label: str, status: int = 204) -> None:
-    archive.delete(f"{path}/labels/{label}", status)
-
-
-def found(archive: Archive, path: str, label: str, **more: Any) -> list[str]:
-    """Ids of a list that is filtered by a label, of which the number is right."""
-    answer = archive.get(path, labels=label, **more)
-    if "limit" not in more:
-        assert answer.headers["X-Total-Count"] == str(len(answer.json()))
-    return [entity["id"] for entity in answer.json()]
-
-
-def counts(archive: Archive, label: str) -> dict[str, int] | None:
-    """The line of a label in the list of all, by plural."""
-    lines = {line.pop("label"): line for line in archive.get("/labels", limit=1000).json()}
-    return lines.get(label)
 
 
 @pytest.mark.parametrize("level", LEVELS)

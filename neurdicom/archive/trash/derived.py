@@ -1,0 +1,56 @@
+"""Observer of deletions that passes on what it is told, and brings labels back or forgets them with the rest."""
+
+from neurdicom.archive.labels.aside import LabelsAside
+from neurdicom.archive.trash.entry import SetAsideObserver
+from neurdicom.dicom.query.attributes import Level
+
+
+class WithLabels:
+    """Observer that keeps labels beside what another observer keeps.
+
+    Labels are set aside by whoever deletes, who alone knows what lay below.
+
+    Parameters
+    ----------
+    observer : SetAsideObserver
+        The other one.
+    labels : LabelsAside
+        Labels that are set aside.
+
+    Attributes
+    ----------
+    labels : LabelsAside
+        The same.
+    """
+
+    def __init__(self, observer: SetAsideObserver, labels: LabelsAside) -> None:
+        self._observer = observer
+        self.labels = labels
+
+    async def on_removed(self, level: Level, entity: str) -> None:
+        """Delete what was derived from an entity; labels stay, since it may be a version that was replaced."""
+        await self._observer.on_removed(level, entity)
+
+    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
+        """Hide what was derived from an entity.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Its key.
+        place : str
+            Place of its files in the blob store.
+        """
+        await self._observer.on_set_aside(level, entity, place)
+
+    async def on_brought_back(self, place: str) -> None:
+        """Show again what was hidden at a place, labels too."""
+        await self.labels.bring_back(place)
+        await self._observer.on_brought_back(place)
+
+    async def on_discarded(self, place: str) -> None:
+        """Delete what was hidden at a place, labels too."""
+        await self.labels.discard(place)
+        await self._observer.on_discarded(place)
