@@ -13,8 +13,8 @@ from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import Ambiguous
-from neurdicom.testing.catalog_hierarchy import key_at, level_of
 from neurdicom.testing.catalog_model import CatalogModel
+from neurdicom.testing.catalog_placement import level_of
 from neurdicom.testing.catalog_strategies import LEVELS, POLICIES, arrivals, attributes, queries
 from neurdicom.testing.machine import AdapterMachine
 
@@ -113,13 +113,16 @@ class CatalogMachine(AdapterMachine):
         paths = self.model.paths(level)
         path = paths[number % len(paths)]
         kept = [
-            (level_of(at), key_at(at)) for each in Level for at in self.model.paths(each) if at[: len(path)] == path
+            (level_of(at), self.model.key_at(at))
+            for each in Level
+            for at in self.model.paths(each)
+            if at[: len(path)] == path
         ]
         found = [self.wait(self.tested.history(*entity)) for entity in kept]
         expected = [self.model.history(*entity) for entity in kept]
         assert found == expected
         self.aside = [edit for edits in found for edit in edits], [edit for edits in expected for edit in edits]
-        self._delete(level, key_at(path), "trash/1")
+        self._delete(level, self.model.key_at(path), "trash/1")
 
     @rule()
     def bring_back(self) -> None:
@@ -186,8 +189,8 @@ class CatalogMachine(AdapterMachine):
     def reindex(self, size: int, lost: Collection[int]) -> None:
         """Delete all entities and enter the files that are left, in the order of their arrival: nothing changes."""
         before = [self.wait(self.tested.find(Query(level, limit=None))) for level in Level]
-        left = [new for number, new in enumerate(self.model.instances.values()) if number not in lost]
-        whole = len(left) == len(self.model.instances)
+        left = [new for number, new in enumerate(self.model.files.values()) if number not in lost]
+        whole = len(left) == len(self.model.files)
         self.wait(self.tested.clear())
         self.model.clear()
         assert [self.wait(self.tested.find(Query(level, limit=None))).items for level in Level] == [[]] * 4
@@ -232,7 +235,8 @@ class CatalogMachine(AdapterMachine):
     def _some(self, level: Level, number: int) -> str:
         """Choose a reference: a key, a key of before, a UID, which may name several, or one of nothing."""
         paths = self.model.paths(level)
-        known = {key for path in paths for key in self.model.keys_at(path)} | {uid_of(key_at(path)) for path in paths}
+        known = {key for path in paths for key in self.model.keys_at(path)}
+        known |= {uid_of(key) for key in known}
         chosen = [*sorted(known), "none"]
         return chosen[number % len(chosen)]
 
