@@ -47,7 +47,8 @@ class HistoryModel(HierarchyModel):
 
     def restore_edits(self, edits: Sequence[Edit]) -> None:
         """Bring back the histories of entities that are there again, as `Catalog.restore_edits`."""
-        for (level, entity), back in groupby(edits, key=lambda edit: (edit.level, edit.entity)):
+        by_entity = sorted(edits, key=lambda edit: (edit.level, edit.entity))
+        for (level, entity), back in groupby(by_entity, key=lambda edit: (edit.level, edit.entity)):
             if path := self.one(level, entity):
                 parts = self.parts(path)
                 part = next((each for each in parts if entity in self.keys_of_part(each)), parts[0])
