@@ -1,50 +1,17 @@
-"""Paths of the entities in the model of the archive port, and the keys, ids and conflicts that follow from them.
-
-A path has the id of the patient that an entity belongs to, then the UIDs down to its own.
-"""
+"""Paths of the entities in the model of the archive port, and the keys, ids and conflicts that follow from them."""
 
 from collections.abc import Collection, Sequence
 from itertools import combinations
 
 from neurdicom.catalog.outcomes import CONFLICT_LEVELS, UidConflict, ambiguous
 from neurdicom.catalog.records import NewInstance
-from neurdicom.dicom.identity import PatientClaim, earlier_keys, is_key, key_of, uid_of
+from neurdicom.dicom.identity import earlier_keys, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
-
-Path = tuple[str, ...]
-
-
-def level_of(path: Path) -> Level:
-    """Return the level of the entity at a path."""
-    return tuple(Level)[len(path) - 1]
+from neurdicom.testing.catalog_placement import Path, PlacementModel, key_of_path, level_of, up_to
 
 
-def up_to(level: Level, path: Path) -> Path:
-    """Return the part of a path that leads to the entity of a level above, or of its own level."""
-    return path[: len(level.above) + 1]
-
-
-def key_at(path: Path) -> str:
-    """Compute the key of the entity at a path."""
-    patient, *uids = path
-    return key_of(uids[-1], patient, *uids[:-1]) if uids else patient
-
-
-class HierarchyModel:
-    """Model of the entities of a catalog: instances in the order of their arrival, and the claims of each study.
-
-    Attributes
-    ----------
-    instances : dict of tuple to NewInstance
-        The current instances by path.
-    claims : dict of str to dict
-        Of each Study Instance UID the claims in the order of their first arrival, with the patient that each belongs
-        to. They are kept as long as an instance of the study is left.
-    """
-
-    def __init__(self) -> None:
-        self.instances: dict[Path, NewInstance] = {}
-        self.claims: dict[str, dict[PatientClaim, str]] = {}
+class HierarchyModel(PlacementModel):
+    """Model of the entities of a catalog, by where their files lie."""
 
     def paths(self, level: Level) -> list[Path]:
         """List the entities of a level, in the order of the arrival of their earliest instance.
@@ -125,7 +92,7 @@ class HierarchyModel:
         str
             The UID where one entity of the level has it, otherwise the key; for a patient its key.
         """
-        key, level = key_at(path), level_of(path)
+        key, level = self.key_at(path), level_of(path)
         return key if level is Level.PATIENT or self.shared(level, [path[-1]]) else uid_of(key)
 
     def ids(self, level: Level, keys: Collection[str]) -> dict[str, str]:
@@ -149,19 +116,36 @@ class HierarchyModel:
         Returns
         -------
         tuple of str
-            Its present key first.
+            Its own first, then those of other parts that moves have put there, then those of before.
         """
-        patient, *uids = path
+        parts = self.parts(path)
         earlier: list[str] = []
-        if uids:
-            claims = [claim for claim, owner in self.claims[uids[0]].items() if owner == patient]
-            earlier = list(earlier_keys(uids[-1], claims, *uids[:-1]))
-        else:
+        if level_of(path) is Level.PATIENT:
             there = {each[0] for each in self.paths(Level.PATIENT)}
             for _, study in self.children(path, Level.STUDY):
-                owned = self.claims[study].items()
-                earlier += [claim.key for claim, owner in owned if owner == patient and claim.key not in there]
-        return tuple(dict.fromkeys([key_at(path), *earlier]))
+                owned = self.claims.get(study, {}).items()
+                earlier += [claim.key for claim, owner in owned if owner == path[0] and claim.key not in there]
+        else:
+            earlier = [key for part in parts for key in self.keys_of_part(part)]
+        return tuple(dict.fromkeys([*map(key_of_path, parts), *earlier]))
+
+    def keys_of_part(self, part: Path) -> tuple[str, ...]:
+        """List the keys that an entity has by a natural path of it: of now, then of before.
+
+        Parameters
+        ----------
+        part : tuple of str
+            The natural path.
+
+        Returns
+        -------
+        tuple of str
+        """
+        patient, *uids = part
+        if not uids:
+            return (patient,)
+        claims = [claim for claim, owner in self.claims.get(uids[0], {}).items() if owner == patient]
+        return (key_of_path(part), *earlier_keys(uids[-1], claims, *uids[:-1]))
 
     def referred(self, level: Level, reference: str) -> list[Path]:
         """List the entities that a key, a key of before, or a UID names.
@@ -230,28 +214,7 @@ def _part_here(one: Path, other: Path) -> bool:
     return not any(one[at] == other[at] and one[:at] != other[:at] for at in range(1, len(one) - 1))
 
 
-def moved(path: Path, study: str, former: str | None, patient: str) -> Path:
-    """Return the path of an entity after a study went over to another patient.
-
-    Parameters
-    ----------
-    path : tuple of str
-        Path of any entity before.
-    study : str
-        UID of the study.
-    former : str or None
-        Id of the patient that the study had; None where nothing went over.
-    patient : str
-        Id of the patient that it has now.
-
-    Returns
-    -------
-    tuple of str
-    """
-    return (patient, *path[1:]) if former is not None and path[:2] == (former, study) else path
-
-
-def new_below(paths: Sequence[Path], path: Path, *, same_key: bool) -> tuple[Level, list[Path]] | None:
+def new_below(paths: Sequence[Path], path: Path) -> tuple[Level, list[Path]] | None:
     """Find the highest entity above an instance, or itself, that is new and whose UID is elsewhere.
 
     Parameters
@@ -260,8 +223,6 @@ def new_below(paths: Sequence[Path], path: Path, *, same_key: bool) -> tuple[Lev
         Paths of the instances that are there.
     path : tuple of str
         Path of the instance that arrives.
-    same_key : bool
-        True to look for those alone whose keys are the same, too.
 
     Returns
     -------
@@ -272,7 +233,6 @@ def new_below(paths: Sequence[Path], path: Path, *, same_key: bool) -> tuple[Lev
         there = list(dict.fromkeys(up_to(level, each) for each in paths))
         wanted = up_to(level, path)
         others = [each for each in there if each[-1] == wanted[-1]]
-        others = [each for each in others if key_at(each) == key_at(wanted)] if same_key else others
         if others and wanted not in there:
             return level, others
     return None

@@ -1,7 +1,7 @@
 """State machine test of the archive port against its model (hypothesis, a development dependency)."""
 
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any, ClassVar
+from collections.abc import Collection
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
@@ -9,26 +9,16 @@ from hypothesis.stateful import invariant, precondition, rule
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.catalog.records import Edit, NewInstance
-from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import Ambiguous
-from neurdicom.testing.catalog_hierarchy import key_at, level_of
-from neurdicom.testing.catalog_model import CatalogModel
+from neurdicom.testing.catalog_compared import NUMBERS, compared
+from neurdicom.testing.catalog_moving_rules import MoveRules, has_instances
+from neurdicom.testing.catalog_placement import level_of
 from neurdicom.testing.catalog_strategies import LEVELS, POLICIES, arrivals, attributes, queries
-from neurdicom.testing.machine import AdapterMachine
-
-_NUMBERS = st.integers(0, 20)
-#: First of what stands for an error, before its candidates.
-_AMBIGUOUS = "ambiguous"
 
 
-def has_instances(machine: "CatalogMachine") -> bool:
-    """Tell whether a machine's catalog has anything in it."""
-    return bool(machine.model.instances)
-
-
-class CatalogMachine(AdapterMachine):
+class CatalogMachine(MoveRules):
     """Random operations on an adapter and the model; a subclass implements `open_catalog` and runs its `TestCase`."""
 
     #: True to run the rules that reopen the catalog (which may be slow).
@@ -40,7 +30,7 @@ class CatalogMachine(AdapterMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = CatalogModel()
+        self._edits = 0
         self.aside: tuple[list[Edit], list[Edit]] = [], []
 
     @rule(batch=st.lists(arrivals(), min_size=2, max_size=8), policy=POLICIES)
@@ -72,34 +62,36 @@ class CatalogMachine(AdapterMachine):
         assert self.wait(self.tested.find(query)) == self.model.find(query)
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS, aside=st.sampled_from(["", "trash/1"]))
+    @rule(level=LEVELS, number=NUMBERS, aside=st.sampled_from(["", "trash/1"]))
     def delete(self, level: Level, number: int, aside: str) -> None:
-        self._delete(level, self._some(level, number), aside)
+        self._delete(level, self.some(level, number), aside)
 
     def _delete(self, level: Level, entity: str, aside: str) -> None:
-        found, expected = self._both(
+        found, expected = self.both(
             self.tested.delete(level, entity, aside=aside), lambda: self.model.delete(level, entity, aside)
         )
         assert sorted(found or ()) == sorted(expected or ())
         assert (found is None) == (expected is None)
 
     @precondition(has_instances)
-    @rule(data=st.data(), level=LEVELS, number=_NUMBERS, time=st.sampled_from(["t1", "t2"]))
+    @rule(data=st.data(), level=LEVELS, number=NUMBERS, time=st.sampled_from(["t1", "t2"]))
     def edit(self, data: st.DataObject, level: Level, number: int, time: str) -> None:
-        entity, changes = self._some(level, number), data.draw(attributes(editable=level))
-        kept, expected = self._both(
+        entity, changes = self.some(level, number), data.draw(attributes(editable=level))
+        self._edits += 1
+        time = f"{time}-{self._edits:03}"  # of parts of one entity the latest counts
+        kept, expected = self.both(
             self.tested.edit(level, entity, changes, user="u", time=time),
             lambda: self.model.edit(level, entity, changes, "u", time),
         )
         assert kept == expected
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS, which=_NUMBERS)
+    @rule(level=LEVELS, number=NUMBERS, which=NUMBERS)
     def undo(self, level: Level, number: int, which: int) -> None:
-        entity = self._some(level, number)
-        found, expected = self._both(self.tested.history(level, entity), lambda: self.model.history(level, entity))
+        entity = self.some(level, number)
+        found, expected = self.both(self.tested.history(level, entity), lambda: self.model.history(level, entity))
         assert found == expected
-        if _AMBIGUOUS in found or not found:
+        if Ambiguous in found or not found:
             return
         own, other = found[which % len(found)].id, expected[which % len(found)].id
         assert self.wait(self.tested.undo(level, entity, own))
@@ -107,19 +99,22 @@ class CatalogMachine(AdapterMachine):
         assert not self.wait(self.tested.undo(level, entity, own))
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS)
+    @rule(level=LEVELS, number=NUMBERS)
     def set_aside(self, level: Level, number: int) -> None:
         """Delete an entity as the trash does, which keeps its edits."""
         paths = self.model.paths(level)
         path = paths[number % len(paths)]
         kept = [
-            (level_of(at), key_at(at)) for each in Level for at in self.model.paths(each) if at[: len(path)] == path
+            (level_of(at), self.model.key_at(at))
+            for each in Level
+            for at in self.model.paths(each)
+            if at[: len(path)] == path
         ]
         found = [self.wait(self.tested.history(*entity)) for entity in kept]
         expected = [self.model.history(*entity) for entity in kept]
         assert found == expected
         self.aside = [edit for edits in found for edit in edits], [edit for edits in expected for edit in edits]
-        self._delete(level, key_at(path), "trash/1")
+        self._delete(level, self.model.key_at(path), "trash/1")
 
     @rule()
     def bring_back(self) -> None:
@@ -129,28 +124,26 @@ class CatalogMachine(AdapterMachine):
             self.model.restore_edits(self.aside[1])
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS)
+    @rule(level=LEVELS, number=NUMBERS)
     def locate(self, level: Level, number: int) -> None:
-        entity = self._some(level, number)
-        found, expected = self._both(
-            self.tested.locate_all(level, entity), lambda: self.model.locate_all(level, entity)
-        )
-        assert found == expected
+        entity = self.some(level, number)
+        found, expected = self.both(self.tested.locate_all(level, entity), lambda: self.model.locate_all(level, entity))
+        assert compared(found) == compared(expected)
         if level is Level.INSTANCE:
-            one, expected = self._both(
+            one, expected = self.both(
                 self.tested.locate(entity),
                 lambda: next((each.location for each in self.model.locate_all(level, entity)), None),
             )
             assert one == expected
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS, budget=st.integers(1, 400))
+    @rule(level=LEVELS, number=NUMBERS, budget=st.integers(1, 400))
     def described(self, level: Level, number: int, budget: int) -> None:
-        entity = self._some(level, number)
-        first, expected = self._both(
+        entity = self.some(level, number)
+        first, expected = self.both(
             self.tested.described(level, entity, budget=budget), lambda: self.model.described(level, entity)
         )
-        if _AMBIGUOUS in first:
+        if Ambiguous in first:
             assert first == expected
             return
         found, page = [], first
@@ -159,26 +152,30 @@ class CatalogMachine(AdapterMachine):
             assert sum(sizes[:-1]) < budget
             found += page
             page = self.wait(self.tested.described(level, entity, after=page[-1].instance, budget=budget))
-        assert found == expected
+        assert compared(found) == compared(expected)
         assert self.wait(self.tested.headers(level, entity)) == [one.header for one in found]
 
     @precondition(has_instances)
-    @rule(level=LEVELS, numbers=st.lists(_NUMBERS, max_size=3))
+    @rule(level=LEVELS, numbers=st.lists(NUMBERS, max_size=3))
     def samples(self, level: Level, numbers: list[int]) -> None:
+        one = self.keys_of_some(level, numbers)
+        seen, known = self.wait(self.tested.samples(level, one)), self.model.samples(level, one)
+        assert dict(zip(seen, compared(seen.values()), strict=True)) == dict(
+            zip(known, compared(known.values()), strict=True)
+        )
         for found, expected in (
-            (self.tested.samples(level, one := self._keys(level, numbers)), self.model.samples(level, one)),
-            (self.tested.sop_classes(two := self._keys(Level.STUDY, numbers)), self.model.sop_classes(two)),
-            (self.tested.digests(three := self._keys(Level.INSTANCE, numbers)), self.model.digests(three)),
+            (self.tested.sop_classes(two := self.keys_of_some(Level.STUDY, numbers)), self.model.sop_classes(two)),
+            (self.tested.digests(three := self.keys_of_some(Level.INSTANCE, numbers)), self.model.digests(three)),
         ):
             assert self.wait(found) == expected
 
     @precondition(has_instances)
-    @rule(level=LEVELS, number=_NUMBERS)
+    @rule(level=LEVELS, number=NUMBERS)
     def keys(self, level: Level, number: int) -> None:
-        entity = self._some(level, number)
-        found, expected = self._both(self.tested.keys(level, entity), lambda: self.model.keys(level, entity))
+        entity = self.some(level, number)
+        found, expected = self.both(self.tested.keys(level, entity), lambda: self.model.keys(level, entity))
         assert (found[:1], sorted(found)) == (expected[:1], sorted(expected))
-        found, expected = self._both(self.tested.get(level, entity), lambda: self.model.get(level, entity))
+        found, expected = self.both(self.tested.get(level, entity), lambda: self.model.get(level, entity))
         assert found == expected
 
     @precondition(has_instances)
@@ -186,8 +183,8 @@ class CatalogMachine(AdapterMachine):
     def reindex(self, size: int, lost: Collection[int]) -> None:
         """Delete all entities and enter the files that are left, in the order of their arrival: nothing changes."""
         before = [self.wait(self.tested.find(Query(level, limit=None))) for level in Level]
-        left = [new for number, new in enumerate(self.model.instances.values()) if number not in lost]
-        whole = len(left) == len(self.model.instances)
+        left = [new for number, new in enumerate(self.model.files.values()) if number not in lost]
+        whole = len(left) == len(self.model.files)
         self.wait(self.tested.clear())
         self.model.clear()
         assert [self.wait(self.tested.find(Query(level, limit=None))).items for level in Level] == [[]] * 4
@@ -228,26 +225,5 @@ class CatalogMachine(AdapterMachine):
         found = self.wait(self.catalog.holdings(100))
         assert sorted(found, key=lambda one: (one.received, one.study)) == holdings
         assert self.wait(self.catalog.stored_bytes()) == sum(one.bytes for one in holdings)
-
-    def _some(self, level: Level, number: int) -> str:
-        """Choose a reference: a key, a key of before, a UID, which may name several, or one of nothing."""
-        paths = self.model.paths(level)
-        known = {key for path in paths for key in self.model.keys_at(path)} | {uid_of(key_at(path)) for path in paths}
-        chosen = [*sorted(known), "none"]
-        return chosen[number % len(chosen)]
-
-    def _keys(self, level: Level, numbers: list[int]) -> list[str]:
-        """Choose references that name one entity."""
-        found = [self._some(level, number) for number in numbers]
-        return [reference for reference in found if len(self.model.referred(level, reference)) < 2]
-
-    def _both(self, found: Awaitable[Any], expected: Callable[[], Any]) -> tuple[Any, Any]:
-        """Call the adapter and the model; a UID of several is answered by a list of its candidates."""
-        calls: list[Callable[[], Any]] = [lambda: self.wait(found), expected]
-        answers: list[Any] = []
-        for call in calls:
-            try:
-                answers.append(call())
-            except Ambiguous as error:
-                answers.append([_AMBIGUOUS, *sorted(error.candidates)])
-        return answers[0], answers[1]
+        blobs = {new.blob.key for new in self.model.files.values()}
+        assert self.wait(self.catalog.known_blobs([*blobs, *self.model.garbage])) == blobs

@@ -1,11 +1,13 @@
 """Model of the archive port in plain dictionaries, which every adapter must agree with, verb for verb."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import count, groupby
+from itertools import count
 from typing import Any
 
+from neurdicom.catalog.moves import demographics_of
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, StoreOutcome, StorePolicy
 from neurdicom.catalog.records import (
     DescribedInstance,
@@ -21,23 +23,22 @@ from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, latest_firs
 from neurdicom.dicom.identity import PatientClaim, Place, belonging
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, UID_KEYWORD, Level, snake_case
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Either, Moment, Query, Value, matches, sort_key
-from neurdicom.testing.catalog_hierarchy import HierarchyModel, Path, key_at, level_of, moved, new_below, up_to
+from neurdicom.testing.catalog_hierarchy import new_below
+from neurdicom.testing.catalog_histories import HistoryModel
+from neurdicom.testing.catalog_placement import Path, level_of, renamed, up_to
 
 
-class CatalogModel(HierarchyModel):
-    """Model of a catalog: instances in the order of their arrival, claims, and edits; the rest is derived from these.
+class CatalogModel(HistoryModel):
+    """Model of a catalog: files in the order of their arrival, claims, moves and edits; the rest is derived from these.
 
     Attributes
     ----------
-    changes : dict of tuple to list
-        Edits by the path of their entity, in their order; those of an entity go when it goes.
     garbage : dict of str to str
         Keys of blobs that no instance refers to any more, with the places that they are set aside to.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.changes: dict[Path, list[Edit]] = {}
         self._edit_ids = count()
         self.garbage: dict[str, str] = {}
         self._known: set[Path] = set()
@@ -50,43 +51,54 @@ class CatalogModel(HierarchyModel):
 
     def _store_one(self, new: NewInstance, policy: StorePolicy) -> StoreOutcome:
         claim = PatientClaim.read(new.patient, new.attributes)
-        known = self.claims.get(new.study, {})
-        owner = belonging(claim, known)
-        go = partial(moved, study=new.study, former=owner.moved_from, patient=owner.patient)
-        before = {go(path): path for path in self.instances}
-        path = (owner.patient, new.study, new.series, new.instance)
-        if path in before:
-            there = before[path]
-            old = self.instances[there]
-            if old.blob.sha256 == new.blob.sha256:
-                return self._left_out("duplicate", new, self.place_at(there))
-            if policy.same_instance in ("keep", "earlier"):
+        owner = belonging(claim, self.claims.get(new.study, {}))
+        natural = (owner.patient, new.study, new.series, new.instance)
+        after = self if owner.moved_from is None else copy.copy(self)
+        if owner.moved_from is not None:
+            after.take_over(new.study, owner.moved_from, owner.patient)
+            after.settle()
+        path = after.place_by_moves(natural)
+        go = partial(renamed, study=new.study, former=owner.moved_from, patient=owner.patient)
+        before = {go(path): path for path in self.files}
+        old, other = after.files.get(natural), after.instances.get(path)
+        there = self._place_of(before[after.naturals[path][0]]) if other else path
+        if old is not None and old.blob.sha256 == new.blob.sha256:
+            return self._left_out("duplicate", new, self.place_at(there))
+        if other is not None:
+            if policy.same_instance == "keep" or (policy.same_instance == "earlier" and old is not None):
                 return self._left_out("kept", new, self.place_at(there), policy.place_of("kept", new.blob.key))
             if policy.same_instance == "refuse":
                 return self._refused(new, Level.INSTANCE, [there], same_place=True)
-        elif found := new_below(list(before), path, same_key=policy.conflicts == "keep"):
+        elif policy.conflicts == "refuse" and (found := new_below(list(after.instances), path)):
             level, others = found
-            now = {up_to(level, moved_to): up_to(level, each) for moved_to, each in before.items()}
-            return self._refused(new, level, [now[each] for each in others])
-        self.claims[new.study] = {
-            each: owner.patient if of == owner.moved_from else of for each, of in known.items()
-        } | ({} if claim in known else {claim: owner.patient})
+            holders = [next(each for each in after.instances if up_to(level, each) == one) for one in others]
+            now = [self._place_of(before[after.naturals[each][0]]) for each in holders]
+            return self._refused(new, level, [up_to(level, each) for each in now])
+        self.take_over(new.study, owner.moved_from, owner.patient)
+        self.claims.setdefault(new.study, {}).setdefault(claim, owner.patient)
         for changed in [each for each in self.changes if go(each) != each]:
             earlier = self.changes.pop(changed)
-            self.changes[go(changed)] = self._joined(self.changes.get(go(changed), []), earlier)
-        self.instances = {go(each): instance for each, instance in self.instances.items()}
-        replaced = self.instances.pop(path, None)
-        self.instances[path] = new
+            self.changes[go(changed)] = self.joined(self.changes.get(go(changed), []), earlier)
+        self.files.pop(natural, None)
+        self.files[natural] = new
         self.garbage.pop(new.blob.key, None)
+        self.settle()
         self._forget()
-        if replaced is None:
+        if old is not None:
+            aside = policy.place_of("replaced", old.blob.key)
+            self.garbage[old.blob.key] = aside
+            return StoreOutcome("replaced", old.blob.key, self.place_at(path), aside=aside)
+        if other is None:
             return StoreOutcome("stored", None, self.place_at(path))
-        aside = policy.place_of("replaced", replaced.blob.key)
-        self.garbage[replaced.blob.key] = aside
-        return StoreOutcome("replaced", replaced.blob.key, self.place_at(path), aside=aside)
+        is_shown = self.naturals[path][0] == natural
+        return StoreOutcome("replaced" if is_shown else "kept", None, self.place_at(path))
+
+    def _place_of(self, natural: Path) -> Path:
+        """Return where a file lies, by its natural path."""
+        return next(place for place, found in self.naturals.items() if natural in found)
 
     def _left_out(self, status: Any, new: NewInstance, place: Place | None, aside: str = "") -> StoreOutcome:
-        if new.blob.key in {each.blob.key for each in self.instances.values()}:
+        if new.blob.key in {each.blob.key for each in self.files.values()}:
             return StoreOutcome(status, None, place)
         self.garbage[new.blob.key] = aside
         return StoreOutcome(status, new.blob.key, place, aside=aside)
@@ -103,8 +115,10 @@ class CatalogModel(HierarchyModel):
         path = self.one(level, entity)
         if path is None:
             return None
-        keys = [self.instances.pop(each).blob.key for each in self.children(path, Level.INSTANCE)]
+        below = [natural for each in self.children(path, Level.INSTANCE) for natural in self.naturals[each]]
+        keys = [self.files.pop(natural).blob.key for natural in below]
         self.garbage |= dict.fromkeys(keys, aside)
+        self.settle()
         self._forget()
         return keys
 
@@ -116,62 +130,63 @@ class CatalogModel(HierarchyModel):
         shown = self.shown(path).values
         for field, value in changes.items():
             made = Edit(level, entity, field, value, user, time, shown.get(field), f"edit-{next(self._edit_ids)}")
-            self.changes.setdefault(path, []).append(made)
+            self.changes.setdefault(self.parts(path)[0], []).append(made)
         return True
-
-    def history(self, level: Level, entity: str) -> list[Edit]:
-        """List all edits of an entity, as `Catalog.history`. Raises `Ambiguous`."""
-        path = self.one(level, entity)
-        return [replace(edit, entity=key_at(path)) for edit in self.changes.get(path, [])] if path else []
-
-    def undo(self, level: Level, entity: str, edit_id: str) -> bool:
-        """Remove an edit from an entity's history, as `Catalog.undo`. Raises `Ambiguous`."""
-        path = self.one(level, entity)
-        kept = self.changes.get(path, []) if path else []
-        at = next((number for number, edit in enumerate(kept) if edit.id == edit_id), None)
-        if at is None:
-            return False
-        undone = kept.pop(at)
-        above = next((number for number in range(at, len(kept)) if kept[number].field == undone.field), None)
-        if above is not None:
-            kept[above] = replace(kept[above], before=undone.before)
-        return True
-
-    def restore_edits(self, edits: Sequence[Edit]) -> None:
-        """Bring back the histories of entities that are there again, as `Catalog.restore_edits`."""
-        for (level, entity), back in groupby(edits, key=lambda edit: (edit.level, edit.entity)):
-            if path := self.one(level, entity):
-                self.changes[path] = self._joined(self.changes.get(path, []), list(back))
-
-    def _joined(self, there: list[Edit], back: list[Edit]) -> list[Edit]:
-        """Put each edit that comes back before the first that is there and not earlier, in the order of both."""
-        joined = list(there)
-        at = 0
-        for edit in back:
-            if edit.id not in {each.id for each in there}:
-                at = next((n for n in range(at, len(joined)) if joined[n].time >= edit.time), len(joined))
-                joined.insert(at, edit)
-                at += 1
-        shown: dict[str, Value] = {}
-        for number, edit in enumerate(joined):
-            joined[number] = replace(edit, before=shown.get(edit.field, edit.before))
-            shown[edit.field] = edit.value
-        return joined
 
     def clear(self) -> None:
-        """Delete all entities, but neither edits nor claims, as `Catalog.clear`."""
-        self.instances.clear()
+        """Delete all entities, but neither edits, moves nor claims, as `Catalog.clear`."""
+        self.files.clear()
         self._known = set()
+        self.settle()
+
+    def settle(self) -> None:
+        """Compute anew where all files lie, and what those claim that lie at a patient whom nothing was moved to."""
+        super().settle()
+        moved_to = {move.patient for move in self.moves}
+        self.demographics = {patient: known for patient, known in self.demographics.items() if patient in moved_to}
+        if missing := {path[0] for path in self.paths(Level.PATIENT)} - set(self.demographics):
+            for place, found in self.naturals.items():
+                if place[0] in missing and any(natural[0] != place[0] for natural in found):
+                    self.demographics[place[0]] = self.claimed(place[0])
+            super().settle()
+
+    def claimed(self, patient: str) -> dict[str, Value]:
+        """Compute the demographics of a patient by the files that say to be of it, edits not applied.
+
+        Parameters
+        ----------
+        patient : str
+            Its id.
+
+        Returns
+        -------
+        dict
+        """
+        studies: list[Mapping[str, Value]] = []
+        for study in self._latest_studies((patient,))[:LATEST_STUDIES]:
+            own = [each for each in self.children(study, Level.INSTANCE) if self.naturals[each][0][0] == patient]
+            studies.append(merged(Level.STUDY, [self.instances[each].attributes for each in own]).values)
+        return demographics_of(of_latest(studies))
 
     def _forget(self) -> None:
         """Delete the edits of entities that are gone, and the claims of studies that are."""
-        present = {path for level in Level for path in self.paths(level)}
+        present = {part for level in Level for path in self.paths(level) for part in self.parts(path)}
         gone = self._known - present
         self.changes = {path: edits for path, edits in self.changes.items() if path not in gone}
-        left = {path[1] for path in self.paths(Level.STUDY)}
-        for study in {path[1] for path in gone if len(path) > 1} - left:
-            self.claims.pop(study, None)
+        self.forget_claims({path[1] for path in gone if len(path) > 1})
         self._known = present
+
+    def forget_claims(self, studies: Collection[str]) -> None:
+        """Delete the claims of studies of which neither files nor moves are left.
+
+        Parameters
+        ----------
+        studies : collection of str
+            UIDs.
+        """
+        left = {path[1] for path in (*self.paths(Level.STUDY), *self.files)}
+        for study in set(studies) - left - {move.path[1] for move in self.moves if len(move.path) > 1}:
+            self.claims.pop(study, None)
 
     # -- attributes ------------------------------------------------------------------------------------------
 
@@ -187,10 +202,10 @@ class CatalogModel(HierarchyModel):
         -------
         dicom.identity.Place
         """
-        patient, study, series, instance = path
         levels = (Level.STUDY, Level.SERIES, Level.INSTANCE)
-        shared = [level for level in levels if self.shared(level, [up_to(level, path)[-1]])]
-        return Place.of(patient, study, series, instance, shared)
+        shared = frozenset(level for level in levels if self.shared(level, [up_to(level, path)[-1]]))
+        study, series, instance = (self.key_at(up_to(level, path)) for level in levels)
+        return Place(path[0], study, series, instance, shared)
 
     def shown(self, path: Path) -> ShownAttributes:
         """Compute the attributes that an entity shows and is found by, edits applied.
@@ -205,22 +220,18 @@ class CatalogModel(HierarchyModel):
         ShownAttributes
         """
         level = level_of(path)
-        edits = self._edits_at(path)
+        edits = self.edits_at(path)
         if level is Level.PATIENT:
             latest = [self.shown(study).values for study in self._latest_studies(path)[:LATEST_STUDIES]]
             return ShownAttributes(of_latest(latest, edits))
         if level is Level.STUDY:
-            edits = [*self._edits_at(path[:1]), *edits]
+            edits = [*self.edits_at(path[:1]), *edits]
         found = merged(level, [new.attributes for new in self.arrivals(path)], edits)
         return ShownAttributes({**found.values, snake_case(UID_KEYWORD[level]): path[-1]}, found.others)
 
     def _latest_studies(self, patient: Path) -> list[Path]:
         studies = self.children(patient, Level.STUDY)[::-1]
         return sorted(studies, key=lambda study: latest_first(self.shown(study).values), reverse=True)
-
-    def _edits_at(self, path: Path) -> list[Edit]:
-        edits = {edit.field: edit for edit in self.changes.get(path, [])}
-        return [replace(edits[field], entity=key_at(path)) for field in sorted(edits)]
 
     # -- finding ---------------------------------------------------------------------------------------------
 
@@ -237,7 +248,7 @@ class CatalogModel(HierarchyModel):
         dict
         """
         level = level_of(path)
-        found: Entity = {"id": self.id_at(path), "key": key_at(path)}
+        found: Entity = {"id": self.id_at(path), "key": self.key_at(path)}
         found |= {above.value: self.id_at(up_to(above, path)) for above in level.above}
         values = self.shown(path).values
         fields = [*AT_LEVEL[level], *(AT_LEVEL[Level.PATIENT] if level is Level.STUDY else ())]
@@ -355,10 +366,11 @@ class CatalogModel(HierarchyModel):
 
     def _below(self, level: Level, entity: str) -> list[Path]:
         path = self.one(level, entity)
-        return sorted(self.children(path, Level.INSTANCE), key=key_at) if path else []
+        return sorted(self.children(path, Level.INSTANCE), key=self.key_at) if path else []
 
     def _edits_of(self, instance: Path) -> tuple[Edit, ...]:
-        return tuple(edit for level in Level for edit in self._edits_at(up_to(level, instance)))
+        placed = self.edits_by_moves(self.naturals[instance][0])
+        return (*placed, *(edit for level in Level for edit in self.edits_at(up_to(level, instance))))
 
     def _location(self, path: Path) -> Location:
         new, place = self.instances[path], self.place_at(path)
