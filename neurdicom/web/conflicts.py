@@ -34,7 +34,7 @@ class ConflictsHandler(ApiHandler):
         "List the UIDs that name several entities",
         tag="conflicts",
         description="Each is listed at the highest level at which the entities differ: what lies below two studies of "
-        "one UID is not listed again. A conflict is over when one of its entities is deleted, or merged or moved to where the "
+        "one UID is not listed again. A conflict is over when one of its entities is deleted, or moved to where the "
         "other is.",
         query=_PAGING.parameters,
         answers={200: json_answer("A page of conflicts.", {"type": "array", "items": _CONFLICT})},
