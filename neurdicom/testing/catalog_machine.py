@@ -174,7 +174,7 @@ class CatalogMachine(MoveRules):
     def keys(self, level: Level, number: int) -> None:
         entity = self.some(level, number)
         found, expected = self.both(self.tested.keys(level, entity), lambda: self.model.keys(level, entity))
-        assert (found[:1], sorted(found)) == (expected[:1], sorted(expected))
+        assert (found[:1], sorted(found, key=str)) == (expected[:1], sorted(expected, key=str))
         found, expected = self.both(self.tested.get(level, entity), lambda: self.model.get(level, entity))
         assert found == expected
 

@@ -252,6 +252,20 @@ class Entities:
         self._images[Level.STUDY, study] += change
         self._images[Level.PATIENT, patient] += change
 
+    def uncount(self, series: int) -> None:
+        """Count an instance of a series that is shown no more.
+
+        Parameters
+        ----------
+        series : int
+            Row of the series.
+        """
+        study, patient = self._db.execute(
+            "SELECT study.pk, study.parent FROM series JOIN study ON study.pk = series.parent WHERE series.pk = ?",
+            (series,),
+        ).fetchone()
+        self.count(series, study, patient, -1)
+
     def move_study(self, study: int, former: int, patient: int) -> None:
         """Count a study with its instances at another patient; what all of them show is recomputed.
 
@@ -262,11 +276,12 @@ class Entities:
         former, patient : int
             Rows of the patient that it had, and of the one that it has now.
         """
-        self._write_counts()
+        self.write_counts()
         (images,) = self._db.execute("SELECT images_count FROM study WHERE pk = ?", (study,)).fetchone()
         for row, sign in ((former, -1), (patient, 1)):
             self._children[Level.PATIENT, row] += sign
             self._images[Level.PATIENT, row] += sign * images
+        self._lost[Level.PATIENT].add(former)
         self.touch(Level.STUDY, study)
         for row in (former, patient):
             self.touch(Level.PATIENT, row)
@@ -285,13 +300,13 @@ class Entities:
 
     def finish(self) -> None:
         """Write the counts, take away what is empty, and recompute what has changed."""
-        self._write_counts()
+        self.write_counts()
         for origin, series in self._touched.items():
             self._refresh_origin(origin, series)
         for level in (Level.SERIES, Level.STUDY, Level.PATIENT):
             for pk in sorted(self._lost[level]):
                 self._remove_if_empty(level, pk)
-        self._write_counts()
+        self.write_counts()
         collected = set()
         for pk in sorted(self._dirty[Level.SERIES]):
             study = self._parent(Level.SERIES, pk)
@@ -310,7 +325,7 @@ class Entities:
         for rows in (*self._dirty.values(), *self._lost.values()):
             rows.clear()
 
-    def _write_counts(self) -> None:
+    def write_counts(self) -> None:
         """Add the collected counts to the rows."""
         for level, pk in self._images.keys() | self._children.keys():
             images, children = self._images.get((level, pk), 0), self._children.get((level, pk), 0)

@@ -59,6 +59,7 @@ class Relocation:
         renamed : Mapping, optional
             New natural paths of those whose study goes over to another patient.
         """
+        self._tx.entities.write_counts()
         groups: dict[NaturalSeries, list[Part]] = {}
         for part in parts:
             groups.setdefault(part.natural, []).append(part)

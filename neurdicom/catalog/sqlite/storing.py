@@ -88,6 +88,8 @@ class ArrivalWriter:
         refusal = decision.refusal if decision else self._meets_another(place, policy, there, alone)
         if refusal:
             return self._unstored("conflict", new, None, refusal)
+        if there is not None:
+            self._tx.entities.uncount(there.parent)
         if old is not None:
             self._take_out(old)
         other = there if there is not old else None
@@ -103,8 +105,6 @@ class ArrivalWriter:
         else:
             shown = new.instance if alone else self._tx.ids.take(Level.INSTANCE, *_parts(place.instance))
         self._insert(pk, shown, place, origin, new)
-        if there is not None:
-            self._tx.entities.count(origin.series, origin.study, origin.patient, -1)
         if other is not None:
             self._tx.entities.touch(Level.SERIES, origin.series)
             self._tx.entities.touch(Level.STUDY, origin.study)
