@@ -23,7 +23,7 @@ from neurdicom.catalog.sqlite.displaced import (
     shown_file,
 )
 from neurdicom.catalog.sqlite.entities import COMPRESSION, OriginRow
-from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, rows_of, shared
+from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, shared
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
 from neurdicom.catalog.sqlite.refresh import edits_of_all
@@ -81,10 +81,10 @@ class ArrivalWriter:
         old = there
         if there is not None and there.below != _parts(present.instance)[1]:
             old = displaced_file(self._tx, there.parent, new.instance, _parts(present.instance)[1])
-        if old is not None and (left_out := self._left_out(old, new, policy, present)):
+        # Instead of another series' file, which moves have put in its place, it stays out only where none may replace it.
+        met = old or (there if policy.same_instance in ("keep", "refuse") else None)
+        if met is not None and (left_out := self._left_out(met, new, policy, present)):
             return left_out
-        if old is None and there is not None and policy.same_instance in ("keep", "refuse"):
-            return self._left_out(there, new, policy, present) or self._unstored("kept", new, present)
         refusal = decision.refusal if decision else self._meets_another(place, policy, there, alone)
         if refusal:
             return self._unstored("conflict", new, None, refusal)
@@ -161,6 +161,8 @@ class ArrivalWriter:
 
     def _left_out(self, old: StoredFile, new: NewInstance, policy: StorePolicy, place: Place) -> StoreOutcome | None:
         """Return the outcome for an arrival that an instance in its place stays instead of."""
+        if self._tx.moves.any:
+            place = self._place_of(old)
         if old.sha256 == new.blob.sha256:
             return self._unstored("duplicate", new, place)
         if policy.same_instance in ("keep", "earlier"):
@@ -189,8 +191,6 @@ class ArrivalWriter:
     def _unstored(
         self, status: Status, new: NewInstance, place: Place | None, refusal: Refusal | None = None, aside: str = ""
     ) -> StoreOutcome:
-        if place is not None and self._tx.moves.any:
-            place = self._shown(place)
         used = self._db.execute(
             "SELECT 1 FROM instance WHERE blob_key = ?1 UNION ALL SELECT 1 FROM displaced WHERE blob_key = ?1",
             (new.blob.key,),
@@ -199,13 +199,12 @@ class ArrivalWriter:
         self._tx.add_garbage([unused] if unused else [], aside)
         return StoreOutcome(status, unused, place, refusal, aside if unused else "")
 
-    def _shown(self, place: Place) -> Place:
-        """Find where the instance of a place lies, which moves may have placed elsewhere than its file says."""
-        rows = rows_of(self._db, Level.INSTANCE, place.instance)
-        if not rows:
-            return place
+    def _place_of(self, file: StoredFile) -> Place:
+        """Look up where the instance of a file lies, which moves may have placed elsewhere than its file says."""
         above = ", ".join(KEY[level] for level in Level)
-        keys = self._db.execute(f"SELECT {above} FROM {TABLES[Level.INSTANCE]} WHERE instance.pk = ?", rows[:1])
+        keys = self._db.execute(
+            f"SELECT {above} FROM {TABLES[Level.INSTANCE]} WHERE instance.pk = ?", (self._shown_instead(file).pk,)
+        )
         return Place(*keys.fetchone())
 
     def _make(
