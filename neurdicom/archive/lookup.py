@@ -11,7 +11,7 @@ from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Ambiguous, NotFound
 
 #: Most characters of an id that an error shows, since ids come from clients.
-_LONGEST = 80
+LONGEST_ID = 80
 
 
 def missing(level: Level, entity: str, *, field: str | None = None) -> NotFound:
@@ -26,7 +26,7 @@ def missing(level: Level, entity: str, *, field: str | None = None) -> NotFound:
     field : str, optional
         Field of the request that named it.
     """
-    return NotFound(f"there is no {level} {entity[:_LONGEST]!r}", field=field)
+    return NotFound(f"there is no {level} {entity[:LONGEST_ID]!r}", field=field)
 
 
 async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str | None = None) -> Entity:

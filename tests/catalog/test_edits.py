@@ -11,7 +11,7 @@ def edit(id: str, value: str, before: str | None, time: str = "t1", field: str =
     return Edit(Level.STUDY, "key", field, value, "u", time, before, id)
 
 
-def told(history: list[Edit] | None) -> list[tuple[str, object, object]]:
+def facts(history: list[Edit] | None) -> list[tuple[str, object, object]]:
     return [(one.id, one.before, one.value) for one in history or ()]
 
 
@@ -35,27 +35,27 @@ def test_changes_lie_above() -> None:
 
 
 def test_an_edit_is_taken_out_from_anywhere() -> None:
-    assert told(without(STACK, "1")) == [("x", "W", "X"), ("2", None, "B"), ("3", "B", "A")]
-    assert told(without(STACK, "2")) == [("1", None, "A"), ("x", "W", "X"), ("3", "A", "A")]
-    assert told(without(STACK, "3")) == told(STACK[:3])
-    assert told(without(STACK, "x")) == told([STACK[0], *STACK[2:]])
+    assert facts(without(STACK, "1")) == [("x", "W", "X"), ("2", None, "B"), ("3", "B", "A")]
+    assert facts(without(STACK, "2")) == [("1", None, "A"), ("x", "W", "X"), ("3", "A", "A")]
+    assert facts(without(STACK, "3")) == facts(STACK[:3])
+    assert facts(without(STACK, "x")) == facts([STACK[0], *STACK[2:]])
     assert without(STACK, "") is None
 
 
 def test_of_two_that_are_equal_the_right_one_goes() -> None:
     twice = [edit("1", "A", None), edit("2", "A", "A"), edit("3", "A", "A")]
     assert twice[1] == twice[2]
-    assert told(without(twice, "3")) == told(twice[:2])
+    assert facts(without(twice, "3")) == facts(twice[:2])
 
 
 def test_histories_are_joined_by_time() -> None:
     back = [edit("1", "A", "file", "t1"), edit("2", "B", "A", "t3")]
     since = [edit("8", "S", "file", "t2"), edit("9", "T", "S", "t4")]
     expected = [("1", "file", "A"), ("8", "A", "S"), ("2", "S", "B"), ("9", "B", "T")]
-    assert told(joined(since, back)) == expected
-    assert told(joined(joined(since, back), back)) == expected
-    assert told(joined([], back)) == told(back)
-    assert told(joined(since, [])) == told(since)
+    assert facts(joined(since, back)) == expected
+    assert facts(joined(joined(since, back), back)) == expected
+    assert facts(joined([], back)) == facts(back)
+    assert facts(joined(since, [])) == facts(since)
 
 
 def test_a_clock_that_was_set_back_leaves_the_order_of_each() -> None:
@@ -68,12 +68,12 @@ def test_a_clock_that_was_set_back_leaves_the_order_of_each() -> None:
 def test_a_history_goes_to_another_key() -> None:
     moved = moved_to(STACK, "other")
     assert moved == [replace(one, entity="other") for one in STACK]
-    assert told(moved) == told(STACK)
+    assert facts(moved) == facts(STACK)
 
 
 def test_documents_of_before_have_neither_id_nor_what_was_before() -> None:
     made = edit("1", "A", "B")
-    assert told([Edit.from_document(made.to_document())]) == told([made])
+    assert facts([Edit.from_document(made.to_document())]) == facts([made])
     earlier = [Edit.from_document(one.to_wire()) for one in (made, made, edit("1", "A", "B", "t2"))]
     assert [one.before for one in earlier] == [None] * 3
     assert earlier[0].id == earlier[1].id
