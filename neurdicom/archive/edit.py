@@ -1,23 +1,56 @@
 """Edits of descriptive attributes: stored beside the files, and applied whenever an instance is shown or sent."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from heapq import merge
+from operator import attrgetter
+from typing import Any, Protocol
 
-from neurdicom.archive.lookup import find_below, get_entity, missing
+from neurdicom.archive.lookup import LONGEST_ID, get_entity
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Edit, Entity
 from neurdicom.dicom.edits.values import check_changes
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import NotFound
+
+log = logging.getLogger(__name__)
+
+
+class EditSource(Protocol):
+    """Source of the edits of a kind; the catalog is that of edited attributes."""
+
+    async def history(self, level: Level, entity: str) -> list[Edit]:
+        """List the edits of an entity by its key, the earliest first."""
+
+    async def undo(self, level: Level, entity: str, edit_id: str) -> bool:
+        """Undo an edit of an entity; return False if it has no such edit.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Its key.
+        edit_id : str
+            Id of the edit.
+        """
 
 
 class EditService:
-    """Service that edits attributes; the stored files are never changed."""
+    """Service that edits entities, and undoes edits; the stored files are never changed.
 
-    def __init__(self, catalog: Catalog) -> None:
+    Parameters
+    ----------
+    catalog : Catalog
+        Has the entities, and the edits of their attributes.
+    further : sequence of EditSource
+        Sources of edits of other kinds.
+    """
+
+    def __init__(self, catalog: Catalog, further: Sequence[EditSource] = ()) -> None:
         self._catalog = catalog
+        self._sources: tuple[EditSource, ...] = (catalog, *further)
 
     async def change(self, level: Level, entity: str, changes: Mapping[str, Any], *, user: str) -> Entity:
         """Change some of an entity's own attributes, all or none.
@@ -57,10 +90,39 @@ class EditService:
         return edited
 
     async def history(self, level: Level, entity: str) -> list[Edit]:
-        """List the edits of an entity that are in force, the earliest first. Raises `NotFound` or `Ambiguous`."""
-        one = Query(Level.INSTANCE, limit=1, counted=False)
-        page = await find_below(self._catalog, level, entity, one)
-        if not page.items:
-            raise missing(level, entity)
-        edits = await self._catalog.edits(page.items[0]["key"])
-        return sorted((edit for edit in edits if edit.level is level), key=lambda edit: (edit.time, edit.field))
+        """List all edits of an entity, the earliest first. Raises `NotFound` or `Ambiguous`."""
+        key = (await get_entity(self._catalog, level, entity))["key"]
+        found = [await source.history(level, key) for source in self._sources]
+        return list(merge(*found, key=attrgetter("time")))
+
+    async def undo(self, level: Level, entity: str, edit_id: str, *, user: str) -> None:
+        """Undo one edit; others of the same field stay.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : str
+            Its id.
+        edit_id : str
+            Id of the edit.
+        user : str
+            The user who undoes it, for the log.
+
+        Raises
+        ------
+        NotFound
+            Nothing has this id, or it has no such edit, or not any more.
+        Ambiguous
+            The UID names several entities.
+        """
+        key = (await get_entity(self._catalog, level, entity))["key"]
+        for source in self._sources:
+            undone = next((edit for edit in await source.history(level, key) if edit.id == edit_id), None)
+            if undone is not None and await source.undo(level, key, edit_id):
+                log.info(
+                    "the edit %s of %s of the %s %s, by %s at %s, was undone by %s",
+                    *(edit_id, undone.field, level, key, undone.user, undone.time, user),
+                )
+                return
+        raise NotFound(f"the {level} {entity[:LONGEST_ID]!r} has no edit {edit_id[:LONGEST_ID]!r}")

@@ -12,7 +12,7 @@ from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import Ambiguous, MergedAway, NotFound
 
 #: Most characters of an id that an error shows, since ids come from clients.
-_LONGEST = 80
+LONGEST_ID = 80
 
 
 def missing(level: Level, entity: str, *, field: str | None = None) -> NotFound:
@@ -27,7 +27,7 @@ def missing(level: Level, entity: str, *, field: str | None = None) -> NotFound:
     field : str, optional
         Field of the request that named it.
     """
-    return NotFound(f"there is no {level} {entity[:_LONGEST]!r}", field=field)
+    return NotFound(f"there is no {level} {entity[:LONGEST_ID]!r}", field=field)
 
 
 async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str | None = None) -> Entity:
@@ -78,7 +78,7 @@ async def absent(catalog: Catalog, level: Level, entity: str, *, field: str | No
     into = await catalog.merged_into(entity) if level is Level.PATIENT else None
     if into is None:
         return missing(level, entity, field=field)
-    message = f"the patient {entity[:_LONGEST]!r} was merged into {into!r}"
+    message = f"the patient {entity[:LONGEST_ID]!r} was merged into {into!r}"
     return MergedAway(message, patient=entity, into=into, field=field)
 
 

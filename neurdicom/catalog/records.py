@@ -143,6 +143,11 @@ class Edit:
             "time": self.time,
         }
 
+    def to_api(self) -> dict[str, Any]:
+        """Write the object that the API returns; `value` is what `after` is, as before there was a history."""
+        values = {"before": self.before, "after": self.value, "value": self.value}
+        return {"edit": self.id, "field": self.field, **values, "user": self.user, "time": self.time}
+
     def to_document(self) -> dict[str, Any]:
         """Write the object that documents keep."""
         return self.to_wire() | {"before": self.before, "id": self.id}

@@ -56,6 +56,7 @@ def entity_routes(level: Level) -> list[Route]:
         Route(base, list_handler(level)),
         Route(f"{base}/{{id}}", entity_handler(level)),
         Route(f"{base}/{{id}}/edits", edits_handler(level)),
+        Route(f"{base}/{{id}}/edits/{{edit}}", edit_handler(level)),
         Route(f"{base}/{{id}}/{MANY[child]}", children_handler(level, child)),
     ]
 
@@ -142,16 +143,35 @@ def edits_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"List the edits of {'an' if level is Level.INSTANCE else 'a'} {level}",
             tag=MANY[level],
-            description="The last edit of each field, the earliest first. The original values are in the file.",
+            description="All of them, the earliest first; of each field the last one counts. The original values are "
+            "in the file.",
             answers={200: json_answer("The edits.", EDITS_SCHEMA)},
         )
         async def get(self, entity: str) -> None:
-            edits = await self.edit.history(level, entity)
-            self.send_json(
-                [{name: getattr(edit, name) for name in ("field", "value", "user", "time")} for edit in edits]
-            )
+            self.send_json([edit.to_api() for edit in await self.edit.history(level, entity)])
 
     return EditsHandler
+
+
+def edit_handler(level: Level) -> type[ApiHandler]:
+    """Make the handler of one edit of one entity."""
+
+    class EditHandler(ApiHandler):
+        edit: EditService
+
+        @operation(
+            f"Undo an edit of {'an' if level is Level.INSTANCE else 'a'} {level}",
+            tag=MANY[level],
+            description="The edit before it counts again, or what the file says. Where the same field was edited "
+            "later, that stays.",
+            answers={204: "Undone."},
+        )
+        async def delete(self, entity: str, edit: str) -> None:
+            await self.edit.undo(level, entity, edit, user=self.principal.email if self.principal else "")
+            self.set_status(204)
+            self.finish()
+
+    return EditHandler
 
 
 def children_handler(level: Level, child: Level) -> type[ApiHandler]:

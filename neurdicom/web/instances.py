@@ -12,7 +12,7 @@ from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.operation import BINARY, operation
 from neurdicom.http.parameters import choice_parameter, flag_parameter, parsed_parameter, text_parameter
 from neurdicom.http.routing import Route
-from neurdicom.web.entities import edits_handler, entity_handler
+from neurdicom.web.entities import edit_handler, edits_handler, entity_handler
 from neurdicom.web.listing import LISTS, send_page
 from neurdicom.web.schemas import page_answer
 from neurdicom.web.uploads import UploadHandler
@@ -136,6 +136,7 @@ ROUTES = [
     Route("/api/instances", InstancesHandler),
     Route("/api/instances/{id}", entity_handler(_LEVEL)),
     Route("/api/instances/{id}/edits", edits_handler(_LEVEL)),
+    Route("/api/instances/{id}/edits/{edit}", edit_handler(_LEVEL)),
     Route("/api/instances/{id}/tags", TagsHandler),
     Route("/api/instances/{id}/file", FileHandler),
 ]

@@ -35,17 +35,23 @@ LABELS_SCHEMA: dict[str, Any] = {
 _ID = {"type": "string", "description": "Its UID while that names no other, and its key otherwise; a patient's key."}
 _KEY = {"type": "string", "description": "Id that always names it, and nothing else: `UID~` and eight digits."}
 
-#: Schema of the edits of an entity: field, value, user and time.
+_VALUE = "in the same form as in the entity; null if the attribute was empty"
+
+#: Schema of the edits of an entity.
 EDITS_SCHEMA: dict[str, Any] = {
     "type": "array",
     "items": {
         "type": "object",
-        "required": ["field", "value", "user", "time"],
+        "required": ["edit", "field", "before", "after", "value", "user", "time"],
         "properties": {
+            "edit": {"type": "string", "description": "Id of the edit, by which it is undone."},
             "field": {"type": "string"},
-            "value": {
-                "description": "New value, in the same form as in the entity; null if the attribute was emptied."
+            "before": {
+                "description": f"Value that was shown before, {_VALUE}, or if a version that did not keep it made the "
+                "edit."
             },
+            "after": {"description": f"New value, {_VALUE}."},
+            "value": {"description": "The same as `after`."},
             "user": {"type": "string", "description": "E-mail address of the user who made the edit."},
             "time": {"type": "string", "format": "date-time"},
         },

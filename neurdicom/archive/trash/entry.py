@@ -77,7 +77,7 @@ class TrashEntry:
     received : str or None
         Time of arrival of a version.
     edits : tuple of Edit
-        Edits of the entity and of what was below it.
+        Edits of the entity, of what was below it, and of what is gone above it, each entity's in their order.
     """
 
     id: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -106,12 +106,12 @@ class TrashEntry:
     def to_document(self) -> dict[str, Any]:
         """Write the document that is kept in the catalog."""
         own = {name: getattr(self, name) for name in self.__slots__}
-        return own | {"uids": dict(self.uids), "edits": [edit.to_wire() for edit in self.edits]}
+        return own | {"uids": dict(self.uids), "edits": [edit.to_document() for edit in self.edits]}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read the document that `to_document` wrote."""
-        edits = tuple(Edit(**{**edit, "level": Level(edit["level"])}) for edit in document["edits"])
+        edits = tuple(Edit.from_document(edit) for edit in document["edits"])
         return cls(**{**document, "state": TrashState(document["state"]), "edits": edits})
 
 

@@ -56,7 +56,9 @@ class TrashRecords:
         if state not in TRANSITIONS[entry.state]:
             raise Conflict(f"the entry {entry.id} of the trash is {entry.state} just now; try again in a moment")
         after = replace(entry, state=state, **changes)
-        if not await self._documents.swap(KIND, entry.id, entry.to_document(), _indexed(after)):
+        before = await self._documents.get(KIND, entry.id)  # an earlier version may have written it in another form
+        is_same = before is not None and TrashEntry.from_document(before) == entry
+        if not is_same or not await self._documents.swap(KIND, entry.id, before, _indexed(after)):
             raise Conflict(f"the entry {entry.id} of the trash was changed meanwhile; look at it again")
         return after
 

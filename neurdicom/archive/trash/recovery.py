@@ -8,7 +8,8 @@ from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import OVER, VERSION, TrashEntry, TrashState
 from neurdicom.archive.trash.files import SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
-from neurdicom.archive.trash.restoring import EntryRestorer
+from neurdicom.archive.trash.restoring import EntryRestorer, edits_of_gone
+from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError
 
@@ -20,6 +21,8 @@ class TrashRecovery:
 
     Parameters
     ----------
+    catalog : Catalog
+        Has what is left.
     records : TrashRecords
         Records of the trash.
     files : SetAsideFiles
@@ -36,6 +39,7 @@ class TrashRecovery:
 
     def __init__(
         self,
+        catalog: Catalog,
         records: TrashRecords,
         files: SetAsideFiles,
         restorer: EntryRestorer,
@@ -43,6 +47,7 @@ class TrashRecovery:
         adopter: Adopter,
         observer: WithLabels,
     ) -> None:
+        self._catalog = catalog
         self._records = records
         self._files = files
         self._restorer = restorer
@@ -75,7 +80,8 @@ class TrashRecovery:
         elif files := await self._files.of(entry.place):
             await self._observer.labels.set_aside(entry.place)
             size = sum(file.ref.size for file in files)
-            entry = await self._records.advance(entry, TrashState.KEPT, instances=len(files), bytes=size)
+            edits = () if entry.kind == VERSION else await edits_of_gone(self._catalog, entry)
+            entry = await self._records.advance(entry, TrashState.KEPT, instances=len(files), bytes=size, edits=edits)
             if entry.kind != VERSION:
                 await self._observer.on_set_aside(Level(entry.kind), entry.entity, entry.place)
         else:  # the deletion was never committed

@@ -1,7 +1,5 @@
 """Restoration of entries of the trash: files, edits, and what was derived from them."""
 
-from collections.abc import Sequence
-from itertools import groupby
 from typing import Final
 
 from neurdicom.archive.garbage import GarbageCollector
@@ -127,20 +125,17 @@ class EntryRestorer:
         await self._garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
         for outcome in superseded:
             await self._versions.note(outcome)
-        for (level, key, user, at), edits in groupby(entry.edits, lambda e: (e.level, e.entity, e.user, e.time)):
-            await self._edit_again(level, key, list(edits), user, at)
+        await self._catalog.restore_edits(entry.edits)
         await self._observer.on_brought_back(entry.place)
         # The place of a version is used again when the same file is replaced again; that of a deletion never is.
         is_current = entry.kind == VERSION and not {file.ref.key for file in files} & {one.unused for one in superseded}
         state = TrashState.RESTORED if is_current else TrashState.EMPTYING
         await self._discarder.discard(await self._records.advance(entry, state))
 
-    async def _edit_again(self, level: Level, key: str, edits: Sequence[Edit], user: str, at: str) -> None:
-        """Restore edits of one entity, except where it was edited since."""
-        if not await self._catalog.keys(level, key):
-            return
-        there = await self._catalog.locate_all(level, key)
-        since = {edit.field for one in there[:1] for edit in one.edits if edit.level is level and edit.time > at}
-        changes = {edit.field: edit.value for edit in edits if edit.field not in since}
-        if changes:
-            await self._catalog.edit(level, key, changes, user=user, time=at)
+
+async def edits_of_gone(catalog: Catalog, entry: TrashEntry) -> tuple[Edit, ...]:
+    """Select the edits that went with what was deleted; those of parents that are left stay with these."""
+    edited = {(edit.level, edit.entity) for edit in entry.edits}
+    above = [one for one in edited if one[0] in Level(entry.kind).above]
+    left = {one for one in above if await catalog.keys(*one)}
+    return tuple(edit for edit in entry.edits if (edit.level, edit.entity) not in left)

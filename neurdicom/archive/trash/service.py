@@ -23,7 +23,7 @@ from neurdicom.archive.trash.entry import (
 from neurdicom.archive.trash.files import SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.recovery import TrashRecovery
-from neurdicom.archive.trash.restoring import EntryRestorer
+from neurdicom.archive.trash.restoring import EntryRestorer, edits_of_gone
 from neurdicom.archive.trash.versions import VersionService
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
@@ -85,7 +85,9 @@ class TrashService:
         self.versions = VersionService(catalog, blobs, self._records, observer, self._discarder, days)
         self._restorer = EntryRestorer(catalog, blobs, garbage, self._records, self.versions, self._discarder, observer)
         adopter = Adopter(blobs, self._records, self.versions, days)
-        self._recovery = TrashRecovery(self._records, files, self._restorer, self._discarder, adopter, observer)
+        self._recovery = TrashRecovery(
+            catalog, self._records, files, self._restorer, self._discarder, adopter, observer
+        )
         interval = min(_EMPTY_SECONDS, max(days * SECONDS_A_DAY / 10, 1.0)) if days else _EMPTY_SECONDS
         self._emptying = Periodic(self.empty_due, interval, "the trash could not be emptied")
 
@@ -155,9 +157,8 @@ class TrashService:
         await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
         await self._observer.labels.set_aside(entry.place)
         sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
-        entry = await self._records.advance(
-            entry, TrashState.KEPT, instances=len(keys), bytes=sum(sizes.get(key, 0) for key in keys)
-        )
+        size, edits = sum(sizes.get(key, 0) for key in keys), await edits_of_gone(self._catalog, entry)
+        entry = await self._records.advance(entry, TrashState.KEPT, instances=len(keys), bytes=size, edits=edits)
         try:
             await self._garbage.collect(dict.fromkeys(keys, entry.place))
         except (OSError, Unavailable) as error:
@@ -172,8 +173,8 @@ class TrashService:
         key, now = entity["key"], datetime.now(UTC)
         uids = [uid_of(entity[above.value]) for above in level.above[1:]]
         patient = entity if level is Level.PATIENT else await self._catalog.get(Level.PATIENT, entity["patient"])
-        below = (*tuple(Level)[tuple(Level).index(level) :],)
-        edits = {edit: None for one in located for edit in one.edits if edit.level in below}
+        edited = dict.fromkeys((edit.level, edit.entity) for one in located for edit in one.edits)
+        edits = [edit for each in edited for edit in await self._catalog.history(*each)]
         return TrashEntry(
             kind=level.value,
             entity=key,

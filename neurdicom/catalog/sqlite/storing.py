@@ -81,7 +81,7 @@ class ArrivalWriter:
         old = there
         if there is not None and there.below != _parts(present.instance)[1]:
             old = displaced_file(self._tx, there.parent, new.instance, _parts(present.instance)[1])
-        # Instead of another series' file, which moves have put in its place, it stays out only where none may replace it.
+        # The file of another series, which moves have put in its place, keeps it out only where none may be replaced.
         met = old or (there if policy.same_instance in ("keep", "refuse") else None)
         if met is not None and (left_out := self._left_out(met, new, policy, present)):
             return left_out

@@ -35,10 +35,10 @@ class Deleter(Actor):
 
 
 class Editor(Actor):
-    """Changes the description of a study of its own."""
+    """Changes the description of a study of its own, and undoes changes."""
 
     def act(self) -> None:
-        """Send a study, or change its description."""
+        """Send a study, change its description, or undo the last change."""
         mine = self.site.ledger.choose(self.random, self.name)
         if mine is None or self.random.random() < 0.2:
             [sample] = self.samples(1)
@@ -48,10 +48,23 @@ class Editor(Actor):
                 self.site.ledger.acknowledge(sending)
             return
         study, value = mine.study, f"edit {self.random.randrange(10**9)}"
+        if self.random.random() < 0.3 and self._undo(study):
+            return
         editing = self.site.ledger.begin_edit(study, value)
         answer = self.http.request("PUT", f"/api/studies/{study}", {"study_description": value})
         if self.check(answer, [HTTPStatus.OK]).status == HTTPStatus.OK:
             self.site.ledger.acknowledge(editing)
+
+    def _undo(self, study: str) -> bool:
+        """Undo the last change of a study; return False if there is none."""
+        edits = self.check(self.http.get(f"/api/studies/{study}/edits"), [HTTPStatus.OK]).json()
+        if not edits:
+            return False
+        undoing = self.site.ledger.begin_edit(study, edits[-1]["before"] or "")
+        path = f"/api/studies/{study}/edits/{edits[-1]['edit']}"
+        if self.check(self.http.request("DELETE", path), [HTTPStatus.NO_CONTENT]).status == HTTPStatus.NO_CONTENT:
+            self.site.ledger.acknowledge(undoing)
+        return True
 
 
 class Searcher(Actor):

@@ -149,7 +149,11 @@ def test_who_changed_what_is_told(archive: Archive) -> None:
     archive.put(f"/patients/{patient}", {"patient_name": "B", "patient_sex": None})
     archive.put(f"/instances/{result['id']}", {"window_center": [40.0]})
     edits = archive.get(f"/patients/{patient}/edits").json()
-    assert [(edit["field"], edit["value"]) for edit in edits] == [("patient_name", "B"), ("patient_sex", None)]
+    assert [(edit["field"], edit["before"], edit["value"]) for edit in edits] == [
+        ("patient_name", "DOE^JOHN", "A"),
+        ("patient_name", "A", "B"),
+        ("patient_sex", "O", None),
+    ]
     assert {edit["user"] for edit in edits} == {"local@localhost"}
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", edit["time"]) for edit in edits)
     (edit,) = archive.get(f"/instances/{result['id']}/edits").json()
@@ -159,7 +163,7 @@ def test_who_changed_what_is_told(archive: Archive) -> None:
     assert archive.client.get("/api/studies/1.2.3/edits").status_code == 404
 
 
-def test_a_later_edit_takes_the_place_of_an_earlier_one_and_new_slices_share_it(archive: Archive) -> None:
+def test_a_later_edit_lies_above_an_earlier_one_and_new_slices_share_it(archive: Archive) -> None:
     series, study = generate_uid(), generate_uid()
     elements: dict[str, Any] = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "PatientID": "later-edit"}
     archive.make(SeriesDescription="as sent", **elements)

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from pymongo import MongoClient
@@ -11,7 +12,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.mongo import MongoCatalog
 from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Query
+from neurdicom.dicom.query.conditions import AnyOf, Query, Value
 from neurdicom.errors import Unavailable
 from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_model import CatalogModel
@@ -44,13 +45,15 @@ TAKEOVERS = [
     arrival_of(12, "A", "X", study="1.2.6", series="1.2.6.3", modality="CR"),
 ]
 ALL = [*BEFORE, *STORED, *CONFLICTS, *TAKEOVERS]
+EditedEntities = list[tuple[Level, int, dict[str, Value]]]
 #: What is edited before, by level and the number of an instance in it.
-EDITS = [
+EDITS: EditedEntities = [
     (Level.STUDY, 5, {"study_description": "EDITED"}),
     (Level.SERIES, 6, {"series_description": "EDITED"}),
     (Level.INSTANCE, 6, {"image_comments": "EDITED"}),
     (Level.SERIES, 3, {"modality": "SR"}),
 ]
+RESTORED = "RESTORED"
 Verb = Callable[[Catalog], Awaitable[None]]
 
 
@@ -79,18 +82,29 @@ async def prepare(catalog: Catalog) -> None:
         assert await catalog.edit(level, key_of_number(level, number), changes, user="u", time="t")
 
 
-def model_of(used: set[str], name: str | None, verb: Verb | None) -> CatalogModel:
+def model_of(used: set[str], name: str | None, verb: Verb | None, edits: EditedEntities) -> CatalogModel:
     """The model of what a write left: stored instances one by one, a deletion whole, an edit whole."""
     model = CatalogModel()
     model.store(BEFORE)
-    for level, number, changes in EDITS:
-        model.edit(level, key_of_number(level, number), changes, "u", "t")
+    for level, number, changes in edits:
+        model.edit(level, key_of_number(level, number), changes, "u", "u" if RESTORED in changes.values() else "t")
     model.store([new for new in (*STORED, *CONFLICTS, *TAKEOVERS) if new.blob.key in used])
     if verb in DELETED and not {new.blob.key for new in BEFORE} <= used:
         model.delete(*DELETED[verb])
     if name is not None:
         model.edit(Level.PATIENT, "p1", {"patient_name": name}, "u", "t")
     return model
+
+
+async def edits_left(catalog: Catalog, verb: Verb | None) -> EditedEntities:
+    """What undoing left, or restoring brought back: of each entity all or nothing."""
+    if verb not in (undo, restore_edits):
+        return EDITS
+    found: EditedEntities = []
+    for level, number, _ in EDITS:
+        history = await catalog.history(level, key_of_number(level, number))
+        found += [(level, number, {edit.field: edit.value}) for edit in history]
+    return found
 
 
 async def check(uri: str, database: str, verb: Verb | None = None) -> set[str]:
@@ -107,7 +121,7 @@ async def check(uri: str, database: str, verb: Verb | None = None) -> set[str]:
         assert len(headers) == len(instances)
         assert origins == {one["origin"] for one in instances}
         used = {one["blob_key"] for one in instances}
-        model = model_of(used, "EDITED" if renamed else None, verb)
+        model = model_of(used, "EDITED" if renamed else None, verb, await edits_left(catalog, verb))
         assert used == {new.blob.key for new in model.instances.values()}
         held = sorted(await catalog.holdings(100), key=lambda one: (one.received, one.study))
         assert (held, await catalog.stored_bytes()) == (model.holdings(), sum(one.bytes for one in held))
@@ -162,6 +176,18 @@ async def rename(catalog: Catalog) -> None:
     await catalog.edit(Level.PATIENT, "p1", {"patient_name": "EDITED"}, user="u", time="t")
 
 
+async def undo(catalog: Catalog) -> None:
+    for level, number, _ in EDITS:
+        key = key_of_number(level, number)
+        for edit in await catalog.history(level, key):
+            assert await catalog.undo(level, key, edit.id)
+
+
+async def restore_edits(catalog: Catalog) -> None:
+    kept = [edit for level, number, _ in EDITS for edit in await catalog.history(level, key_of_number(level, number))]
+    await catalog.restore_edits([replace(edit, id=f"restored-{edit.id}", value=RESTORED, time="u") for edit in kept])
+
+
 async def clear(catalog: Catalog) -> None:
     await catalog.clear()
 
@@ -187,6 +213,8 @@ STORES: dict[Verb, list[NewInstance]] = {store: STORED, make_conflicts: CONFLICT
         (delete_first, 5),
         (delete_patient, 5),
         (rename, 2),
+        (undo, 3),
+        (restore_edits, 3),
         (clear, 1),
     ],
 )
