@@ -103,3 +103,18 @@ class TakenMoveContract(CatalogSuite):
             assert await catalog.merged_into(files[1].patient) == _B
 
         self.run(test)
+
+    def test_one_batch_that_takes_a_study_counts_once(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2")])
+            await catalog.store([arrival_of(3, "C", study="1.2.3", series="2.3")])
+            await catalog.move(merge(patient_key("C", None, ""), _B))
+            await catalog.store([arrival_of(4), arrival_of(5, series="1.2.1.2"), arrival_of(6, "A"), arrival_of(7)])
+            study = await one(catalog, Level.STUDY, "1.2.1")
+            assert (study["patient"], study["series_count"], study["images_count"]) == (_A, 2, 5)
+            assert (await one(catalog, Level.SERIES, "1.2.1.1"))["images_count"] == 4
+            patients = [await one(catalog, Level.PATIENT, patient) for patient in (_A, _B)]
+            assert [(each["studies_count"], each["images_count"]) for each in patients] == [(1, 5), (2, 2)]
+            assert [len(await found_by(catalog, level)) for level in Level] == [2, 3, 4, 7]
+
+        self.run(test)
