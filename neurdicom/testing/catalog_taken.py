@@ -118,3 +118,23 @@ class TakenMoveContract(CatalogSuite):
             assert [len(await found_by(catalog, level)) for level in Level] == [2, 3, 4, 7]
 
         self.run(test)
+
+    def test_a_file_that_replaces_the_only_one_takes_the_study(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for is_moved in (False, True):
+                files = [arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2")]
+                await catalog.store([*files, arrival_of(3, "C", study="1.2.3", series="2.3")])
+                await catalog.move(study_to(_B, "1.2.1") if is_moved else merge(patient_key("C", None, ""), _B))
+                [outcome] = await catalog.store([arrival_of(4, "A", instance="1.9.1", study_id="new")])
+                assert (outcome.status, outcome.unused) == ("replaced", files[0].blob.key)
+                study = await one(catalog, Level.STUDY, "1.2.1")
+                assert (study["patient"], study["study_id"]) == (_B if is_moved else _A, "new")
+                assert (study["series_count"], study["images_count"]) == (1, 1)
+                assert study["key"] == key_of("1.2.1", _A)
+                await catalog.undo_move("m")
+                assert (await one(catalog, Level.STUDY, "1.2.1"))["patient"] == _A
+                for patient in await found_by(catalog, Level.PATIENT):
+                    await catalog.delete(Level.PATIENT, patient)
+                await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
