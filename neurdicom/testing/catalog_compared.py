@@ -81,9 +81,9 @@ class ComparedMachine(AdapterMachine):
             try:
                 answers.append(call())
             except Ambiguous as error:
-                answers.append([Ambiguous, *sorted(error.candidates)])
+                answers.append([Ambiguous.__name__, *sorted(error.candidates)])
             except (Conflict, NotFound) as error:
-                answers.append([type(error)])
+                answers.append([type(error).__name__])
         return answers[0], answers[1]
 
 

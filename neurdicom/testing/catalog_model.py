@@ -326,7 +326,7 @@ class CatalogModel(HistoryModel):
         for path in self.paths(Level.STUDY):
             below = self.arrivals(path)
             size, received = sum(new.blob.size for new in below), max(new.received for new in below)
-            found.append(StudyHolding(self.place_at(path).study, path[0], size, received))
+            found.append(StudyHolding(self.key_at(path), path[0], size, received))
         return sorted(found, key=lambda one: (one.received, one.study))
 
     # -- files and headers -----------------------------------------------------------------------------------

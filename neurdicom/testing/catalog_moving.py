@@ -58,9 +58,11 @@ class MovingModel(CatalogModel):
         return path
 
     def _study_moves(self, request: MoveRequest, path: Path) -> tuple[str, list[Move]]:
-        former, patient = path[0], request.patient
-        if request.demographics is None:
-            patient = self._there(Level.PATIENT, patient)[0]
+        former = path[0]
+        named = self.one(Level.PATIENT, request.patient)
+        if named is None and request.demographics is None:
+            raise NotFound(request.patient)
+        patient = named[0] if named else request.patient
         if former == patient:
             raise Conflict(patient)
         merge = Move(

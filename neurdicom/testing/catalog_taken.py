@@ -103,3 +103,38 @@ class TakenMoveContract(CatalogSuite):
             assert await catalog.merged_into(files[1].patient) == _B
 
         self.run(test)
+
+    def test_one_batch_that_takes_a_study_counts_once(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2")])
+            await catalog.store([arrival_of(3, "C", study="1.2.3", series="2.3")])
+            await catalog.move(merge(patient_key("C", None, ""), _B))
+            await catalog.store([arrival_of(4), arrival_of(5, series="1.2.1.2"), arrival_of(6, "A"), arrival_of(7)])
+            study = await one(catalog, Level.STUDY, "1.2.1")
+            assert (study["patient"], study["series_count"], study["images_count"]) == (_A, 2, 5)
+            assert (await one(catalog, Level.SERIES, "1.2.1.1"))["images_count"] == 4
+            patients = [await one(catalog, Level.PATIENT, patient) for patient in (_A, _B)]
+            assert [(each["studies_count"], each["images_count"]) for each in patients] == [(1, 5), (2, 2)]
+            assert [len(await found_by(catalog, level)) for level in Level] == [2, 3, 4, 7]
+
+        self.run(test)
+
+    def test_a_file_that_replaces_the_only_one_takes_the_study(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for is_moved in (False, True):
+                files = [arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2")]
+                await catalog.store([*files, arrival_of(3, "C", study="1.2.3", series="2.3")])
+                await catalog.move(study_to(_B, "1.2.1") if is_moved else merge(patient_key("C", None, ""), _B))
+                [outcome] = await catalog.store([arrival_of(4, "A", instance="1.9.1", study_id="new")])
+                assert (outcome.status, outcome.unused) == ("replaced", files[0].blob.key)
+                study = await one(catalog, Level.STUDY, "1.2.1")
+                assert (study["patient"], study["study_id"]) == (_B if is_moved else _A, "new")
+                assert (study["series_count"], study["images_count"]) == (1, 1)
+                assert study["key"] == key_of("1.2.1", _A)
+                await catalog.undo_move("m")
+                assert (await one(catalog, Level.STUDY, "1.2.1"))["patient"] == _A
+                for patient in await found_by(catalog, Level.PATIENT):
+                    await catalog.delete(Level.PATIENT, patient)
+                await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
