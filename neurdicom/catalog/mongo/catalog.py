@@ -133,8 +133,8 @@ class MongoCatalog(Catalog):
     async def merged_into(self, patient: str) -> str | None:
         return await self._connection.use(lambda database: moving.merged_into(UnitOfWork(database, None), patient))
 
-    async def displaced(self, instance: str) -> list[DisplacedFile]:
-        return await self._connection.use(lambda database: displaced(UnitOfWork(database, None), instance))
+    async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:
+        return await self._connection.use(lambda database: displaced(UnitOfWork(database, None), level, entity))
 
     async def garbage(self) -> dict[str, str]:
         async def work(database: Database) -> dict[str, str]:

@@ -27,12 +27,17 @@ _COMPARED = ("uid", "arrival", "received", "fused")
 _OF_ENTITY = ("_id", "id", "study", "patient", "above", "several", "also", "fused")
 
 
-async def displaced(unit: UnitOfWork, reference: str) -> list[DisplacedFile]:
-    """List the displaced files of an instance, for `Catalog.displaced`."""
-    instance = await one_of(unit, Level.INSTANCE, reference, "series")
-    if instance is None:
+async def displaced(unit: UnitOfWork, level: Level, reference: str) -> list[DisplacedFile]:
+    """List displaced files, for `Catalog.displaced`."""
+    entity = await one_of(unit, level, reference, *(["series"] if level is Level.INSTANCE else []))
+    if entity is None:
         return []
-    found = await unit.all("displaced", {"series": instance["series"], "uid": instance["uid"]})
+    if level is Level.INSTANCE:
+        found = await unit.all("displaced", {"series": entity["series"], "uid": entity["uid"]})
+    else:
+        above = "_id" if level is Level.SERIES else level.value
+        series = [one["_id"] for one in await unit.all("series", {above: entity["_id"]}, "_id")]
+        found = await unit.among("displaced", series, by="series")
     return [
         DisplacedFile(one["key"], BlobRef(one["blob_key"], one["size"], one["sha256"]), one["received"])
         for one in sorted(found, key=_age, reverse=True)

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import orjson
 
-from neurdicom.catalog.mongo.entities import latest_studies
-from neurdicom.catalog.mongo.origins import origins_of, said_by
+from neurdicom.catalog.mongo.demographics import new_demographics, said_of_study
 from neurdicom.catalog.mongo.ownership import forget_claims
 from neurdicom.catalog.mongo.parts import Part, parts_below, parts_of, parts_via, whole
 from neurdicom.catalog.mongo.references import one_of
@@ -19,10 +18,8 @@ from neurdicom.catalog.mongo.schema import Document, natural_keys, natural_place
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.moves import Move, MovedSeries, MoveRequest, demographics_of, study_values, subject_of
-from neurdicom.catalog.shown import LATEST_STUDIES, merged, of_latest
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Conflict, NotFound
 
 
@@ -55,8 +52,10 @@ class _Mover:
             moves, patient = await self._of_series(found, parts)
         else:
             moves, patient = await self._of_studies(found[0], parts)
-        demographics = await self._demographics(patient)
-        if request.demographics is not None:
+        if request.demographics is None:
+            demographics = await new_demographics(unit, self._moves, patient)
+        else:
+            demographics = demographics_of(request.demographics)
             parts += await self._moved_to(patient)
         parts = await whole(unit, parts)
         await unit.announce(Intent(moved=request.edit, origins=[part.id for part in parts]))
@@ -114,7 +113,7 @@ class _Mover:
             if target["_id"] == here["_id"]:
                 raise Conflict(f"the series {request.entities[0][:80]!r} is there already")
             patient, study, owner = target["patient"], target["uid"], natural_places(Level.STUDY, target)[0][0]
-            values = study_values(await self._said(target["_id"]))
+            values = study_values(await said_of_study(self._unit, target["_id"]))
         moves = [
             Move(
                 request.edit,
@@ -132,19 +131,6 @@ class _Mover:
             for natural in dict.fromkeys(part.natural for part in parts)
         ]
         return moves, patient
-
-    async def _said(self, study: str) -> dict[str, Value]:
-        """Compute what a study shows without edits."""
-        return merged(Level.STUDY, said_by(await origins_of(self._unit, Level.STUDY, study))).values
-
-    async def _demographics(self, patient: str) -> dict[str, Value] | None:
-        """Compute what files claim from now on that were moved to a patient; None where that is known already."""
-        if self._request.demographics is not None:
-            return demographics_of(self._request.demographics)
-        if await self._moves.demographics(patient) is not None:
-            return None
-        studies = await latest_studies(self._unit, patient, LATEST_STUDIES)
-        return demographics_of(of_latest([await self._said(one["_id"]) for one in studies]))
 
     async def _moved_to(self, patient: str) -> list[Part]:
         """List the parts that something moved to a patient."""
@@ -175,6 +161,8 @@ async def settle_moves(unit: UnitOfWork, intent: Intent) -> None:
     moves = StoredMoves(unit)
     if intent.moved:
         await moves.settle_demographics(intent.moved)
+    if intent.moves:
+        await moves.forget_demographics()
     parts = await parts_of(unit, await unit.among("origins", intent.origins))
     await Relocation(unit, moves).run(await whole(unit, parts), rekey=bool(intent.moves))
     if intent.moved:

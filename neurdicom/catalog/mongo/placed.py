@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from pymongo import UpdateOne
 
+from neurdicom.catalog.mongo.demographics import new_demographics
 from neurdicom.catalog.mongo.displaced import displaced_file, name_shown, settle_displaced
 from neurdicom.catalog.mongo.entities import refresh
 from neurdicom.catalog.mongo.ids import free_row, show_ids
@@ -169,7 +170,7 @@ class _PlacedArrival:
     Attributes
     ----------
     key : str
-        Key of its instance by what its file says, once it is stored.
+        A key of its instance, or of the one that stays instead, afterwards.
     """
 
     def __init__(
@@ -192,6 +193,8 @@ class _PlacedArrival:
         natural = NaturalSeries(owner.moved_from or owner.patient, new.study, new.series)
         site = await self._site(natural, owner)
         if left_out := self._left_out(site) or self._meets_others(site):
+            if site.own is None and site.shown is not None:
+                self.key = site.shown["key"]
             unused = await self._arrivals.leave_out([left_out])
             key = new.blob.key
             left, aside = (key, unused[key]) if key in unused else (None, "")
@@ -271,6 +274,10 @@ class _PlacedArrival:
         await write_claims(unit, {study: with_claim(claims, self._origin.claim)})
         await rename_edits(unit, study, former, patient)
         await self._moves.rename(study, former, patient)
+        if await self._moves.demographics(former) is not None:
+            known = await new_demographics(unit, self._moves, patient, self._new.attributes)
+            if known is not None:
+                await self._moves.set_demographics(patient, known)
         await Relocation(unit, self._moves).run(parts, rekey=True)
 
     async def _write(self, natural: NaturalSeries, site: Site, claims: Claims) -> StoreOutcome:
