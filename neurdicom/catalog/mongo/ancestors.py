@@ -14,6 +14,7 @@ from neurdicom.catalog.mongo.schema import CROWDED, Document, collection, inheri
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import LATEST_STUDIES, carried, merged
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
@@ -49,7 +50,7 @@ class Ancestors:
         self._known: dict[tuple[Level, str], Document] = {}
         self._edits: dict[str, Document] = {}
         self._new: set[tuple[Level, str]] = set()
-        self._added: dict[tuple[Level, str, str], Added] = defaultdict(Added)
+        self._added: dict[tuple[Level, str], Added] = defaultdict(Added)
         self._origins: dict[str, int] = {}
         self._new_origins: list[Document] = []
         self._dirty: set[tuple[Level, str]] = set()
@@ -66,18 +67,18 @@ class Ancestors:
         """
         unit, self._several = self._unit, several
         await self._load(Level.SERIES, {step.new.series for step in steps})
-        series = {step.place.series: self._known.get((Level.SERIES, step.place.series)) for step in steps}
+        series = {row: self._known.get((Level.SERIES, row)) for row in (step.rows[Level.SERIES] for step in steps)}
         self._origins = {one["origin"]: one["origin_first"] for one in series.values() if one}
         # A file that says what others of its series did changes only counts.
         others = [step for step in steps if step.origin.id not in self._origins]
         if others:
-            await self._load(Level.STUDY, {step.new.study for step in others})
+            await self._load(Level.STUDY, {uid_of(step.place.study) for step in others})
             for patient in await unit.among("patients", {step.place.patient for step in others}):
                 self._known[Level.PATIENT, patient["_id"]] = patient
         keys = {edits_key(Level.INSTANCE, step.place.instance) for step in steps}
         keys |= {edits_key(level, step.place.key(level)) for step in others for level in _ABOVE}
         self._edits = {one["_id"]: one for one in await unit.among("edits", keys, *EFFECTIVE)}
-        unsure = {step.origin.id for step in others if series[step.place.series]}
+        unsure = {step.origin.id for step in others if series[step.rows[Level.SERIES]]}
         if unsure:
             self._origins |= {one["_id"]: one["first"] for one in await unit.among("origins", unsure, "first")}
 
@@ -85,7 +86,7 @@ class Ancestors:
         found = self._loaded[level]
         if found is None:
             found = await self._unit.among(collection(level), uids, by="uid")
-        self._known |= {(level, one["key"]): one for one in found}
+        self._known |= {(level, one["_id"]): one for one in found}
 
     def edits_of_instance(self, step: StoreStep) -> list[Edit]:
         """Look up the edits of an arriving instance."""
@@ -108,45 +109,51 @@ class Ancestors:
             self._new_origins.append(step.origin.to_document(step.rows, step.number))
             if step.number > series.get("origin_first", 0):
                 series |= {"origin": step.origin.id, "origin_first": step.number}
+            if step.origin.moved is not None or "natural" in series or "natural" in self._study(step):
+                # What is made of several has its names and what it shows from all of them.
+                self._dirty |= {(level, step.rows[level]) for level in (Level.STUDY, Level.SERIES)}
         else:
-            series = self._known[Level.SERIES, step.place.series]
+            series = self._known[Level.SERIES, step.rows[Level.SERIES]]
         if step.number < max(series["source"], first or 0):
             # Numbers are given before writes take turns, so that a later arrival may come to be written first.
             self._dirty |= {(level, step.rows[level]) for level in (Level.STUDY, Level.SERIES)}
         for level in _ABOVE:
-            added = self._added[level, step.place.key(level), step.rows[level]]
+            added = self._added[level, step.rows[level]]
             added.counts["images_count"] += 1
             if level is not Level.PATIENT:
                 added.counts["bytes"] += step.new.blob.size
                 added.received = max(added.received, step.new.received)
         return inherited(Level.INSTANCE, series)
 
+    def _study(self, step: StoreStep) -> Document:
+        return self._known[Level.STUDY, step.rows[Level.STUDY]]
+
     def _ensure(self, level: Level, step: StoreStep, said: dict[str, Value]) -> Document:
         """Find the study or series of an arrival; make it if it is new."""
-        key = step.place.key(level)
-        found = self._known.get((level, key))
+        key, row = step.place.key(level), step.rows[level]
+        found = self._known.get((level, row))
         if found is not None:
             if not same_as_shown(_FIELDS[level], said, shown_of(found)):
                 self._dirty.add((level, found["_id"]))
             return found
-        uid = step.new.study if level is Level.STUDY else step.new.series
+        uid = uid_of(key)
         edits = self._edits_of(level, step)
         if level is Level.STUDY:
             parent: Document = {"_id": step.place.patient}
             edits = [*self._edits_of(Level.PATIENT, step), *edits]
-            self._added[Level.PATIENT, step.place.patient, step.place.patient].counts["studies_count"] += 1
+            self._added[Level.PATIENT, step.place.patient].counts["studies_count"] += 1
         else:
-            parent = self._known[Level.STUDY, step.place.study]
-            self._added[Level.STUDY, step.place.study, step.rows[Level.STUDY]].counts["series_count"] += 1
+            parent = self._study(step)
+            self._added[Level.STUDY, step.rows[Level.STUDY]].counts["series_count"] += 1
         shown = merged(level, [said], edits)
-        named = naming(step.rows[level], key, key if (level, uid) in self._several else uid)
-        found = self._known[level, key] = build(level, named, parent, shown, step.number)
-        self._new.add((level, key))
+        named = naming(row, key, key if (level, uid) in self._several else uid)
+        found = self._known[level, row] = build(level, named, parent, shown, step.number)
+        self._new.add((level, row))
         return found
 
     def new_studies(self) -> set[str]:
         """List the UIDs of the studies that the arrivals make."""
-        return {self._known[level, key]["uid"] for level, key in self._new if level is Level.STUDY}
+        return {self._known[level, row]["uid"] for level, row in self._new if level is Level.STUDY}
 
     def new_origins(self) -> list[InsertOne[Document]]:
         """Make the operations that store the origins that were not known."""
@@ -156,27 +163,27 @@ class Ancestors:
         """Write the new entities, and add to the counts of the existing ones; return those to update."""
         new_studies: dict[str, list[Document]] = defaultdict(list)
         new_series: dict[str, list[Document]] = defaultdict(list)
-        for level, key in self._new:
-            document = self._known[level, key]
+        for level, row in self._new:
+            document = self._known[level, row]
             if level is Level.STUDY:
                 new_studies[document["patient"]].append(document)
             elif level is Level.SERIES:
                 new_series[document["study"]].append(document)
         changed = {one["series"] for one in self._new_origins}
         operations: dict[Level, list[InsertOne[Document] | UpdateOne]] = defaultdict(list)
-        for (level, key, row), come in self._added.items():
-            document, counts = self._known.get((level, key), {}), come.counts
+        for (level, row), come in self._added.items():
+            document, counts = self._known.get((level, row), {}), come.counts
             latest = {} if level is Level.PATIENT else {"received": come.received}
             if level is Level.STUDY:
                 self._unit.count_bytes(counts["bytes"])
             more: Document = {}
             if level is Level.STUDY and (added := new_series[row]):
                 more = _with_modalities(document, added)
-            if (level, key) in self._new:
+            if (level, row) in self._new:
                 document |= counts | more | latest
                 if level is Level.PATIENT:
-                    edits = as_edits(self._edits.get(edits_key(level, key)))
-                    document |= {"key": key, **patient_fields(new_studies[key], edits)}
+                    edits = as_edits(self._edits.get(edits_key(level, row)))
+                    document |= {"key": row, **patient_fields(new_studies[row], edits)}
                 operations[level].append(InsertOne(document))
                 continue
             if level is Level.SERIES and row in changed:

@@ -3,14 +3,15 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.mongo import editing, holdings, ids, migration, schema, select, writer
+from neurdicom.catalog.mongo import editing, holdings, ids, migration, moving, schema, select, writer
 from neurdicom.catalog.mongo import instances as below
 from neurdicom.catalog.mongo.connection import Database, MongoConnection, take_numbers
+from neurdicom.catalog.mongo.displaced import displaced, known_blobs
 from neurdicom.catalog.mongo.documents import MongoDocuments
+from neurdicom.catalog.mongo.placed import PlacedArrivals
 from neurdicom.catalog.mongo.references import keys_of
-from neurdicom.catalog.mongo.schema import Document
-from neurdicom.catalog.mongo.store import Arrivals
 from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.moves import DisplacedFile, Move, MovedSeries, MoveRequest
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict
 from neurdicom.catalog.records import (
     DescribedInstance,
@@ -63,7 +64,7 @@ class MongoCatalog(Catalog):
             return []
         first = await self._connection.use(lambda database: take_numbers(database, "arrivals", len(arrivals)))
         return await self._connection.write(
-            lambda unit: Arrivals(unit, dict(enumerate(arrivals, first)), policy).store()
+            lambda unit: PlacedArrivals(unit, dict(enumerate(arrivals, first)), policy).store()
         )
 
     async def conflicts(self) -> list[UidConflict]:
@@ -119,6 +120,22 @@ class MongoCatalog(Catalog):
     async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
         return await self._connection.use(lambda database: holdings.holdings(database, limit, after))
 
+    async def move(self, request: MoveRequest) -> list[MovedSeries]:
+        number = await self._connection.use(lambda database: take_numbers(database, "moves", 1))
+        return await self._connection.write(lambda unit: moving.move(unit, number, request))
+
+    async def undo_move(self, edit: str) -> list[MovedSeries] | None:
+        return await self._connection.write(lambda unit: moving.undo(unit, edit))
+
+    async def moves(self, level: Level, entity: str) -> list[Move]:
+        return await self._connection.use(lambda database: moving.moves_of(UnitOfWork(database, None), level, entity))
+
+    async def merged_into(self, patient: str) -> str | None:
+        return await self._connection.use(lambda database: moving.merged_into(UnitOfWork(database, None), patient))
+
+    async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:
+        return await self._connection.use(lambda database: displaced(UnitOfWork(database, None), level, entity))
+
     async def garbage(self) -> dict[str, str]:
         async def work(database: Database) -> dict[str, str]:
             return {one["_id"]: one.get("place", "") async for one in database["garbage"].find({})}
@@ -129,7 +146,4 @@ class MongoCatalog(Catalog):
         await self._connection.write(lambda unit: unit.remove("garbage", keys))
 
     async def known_blobs(self, keys: Sequence[str]) -> set[str]:
-        async def work(database: Database) -> list[Document]:
-            return await UnitOfWork(database, None).among("instances", keys, "blob_key", by="blob_key")
-
-        return {one["blob_key"] for one in await self._connection.use(work)}
+        return await self._connection.use(lambda database: known_blobs(UnitOfWork(database, None), keys))

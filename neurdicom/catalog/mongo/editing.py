@@ -8,10 +8,18 @@ import orjson
 
 from neurdicom.catalog.claims import with_edits
 from neurdicom.catalog.edits import joined, moved_to, with_changes, without
-from neurdicom.catalog.mongo.edits import edits_of, history_of, owner_members, write_history
+from neurdicom.catalog.mongo.edits import (
+    as_history,
+    edits_key,
+    edits_of_keys,
+    history_of,
+    in_order,
+    owner_members,
+    write_history,
+)
 from neurdicom.catalog.mongo.entities import refresh_all
 from neurdicom.catalog.mongo.references import one_of
-from neurdicom.catalog.mongo.schema import Document, header_ids, instance_fields
+from neurdicom.catalog.mongo.schema import Document, header_ids, instance_fields, natural_keys
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.projection import to_json
 from neurdicom.catalog.records import Edit
@@ -23,7 +31,12 @@ from neurdicom.dicom.query.indexed import attributes_of
 async def history(unit: UnitOfWork, level: Level, reference: str) -> list[Edit]:
     """List all edits of an entity, for `Catalog.history`."""
     found = await one_of(unit, level, reference)
-    return [] if found is None else await history_of(unit, level, found["key"])
+    return [] if found is None else await _history(unit, level, found)
+
+
+async def _history(unit: UnitOfWork, level: Level, entity: Document) -> list[Edit]:
+    """List the edits of all that an entity is made of, in the order of time."""
+    return in_order([await history_of(unit, level, key) for key in natural_keys(level, entity)])
 
 
 async def edit(
@@ -50,16 +63,22 @@ async def undo(unit: UnitOfWork, level: Level, reference: str, edit_id: str) -> 
     found = await one_of(unit, level, reference)
     if found is None:
         return False
-    there = await history_of(unit, level, found["key"])
-    left = without(there, edit_id)
-    if left is None:
+    there = await _history(unit, level, found)
+    owner = await _owner(unit, level, next((edit.entity for edit in there if edit.id == edit_id), ""))
+    left = without(as_history(owner), edit_id)
+    if owner is None or left is None:
         return False
     undone = {edit.field for edit in there} if level is Level.INSTANCE else set()
     touched = await _touched(unit, level, found["_id"])
     await unit.announce(Intent(touched=touched, undone=sorted(undone)))
-    await write_history(unit, owner_members(level, found), left)
+    await write_history(unit, owner, left)
     await _show_all(unit, touched, undone)
     return True
+
+
+async def _owner(unit: UnitOfWork, level: Level, key: str) -> Document | None:
+    """Look up the document of the edits that are kept under a key."""
+    return await unit.one("edits", edits_key(level, key)) if key else None
 
 
 async def restore(unit: UnitOfWork, edits: Sequence[Edit]) -> None:
@@ -110,15 +129,25 @@ async def show(unit: UnitOfWork, entity: str, undone: Collection[str] = ()) -> N
         return
     shown = orjson.loads(found["attributes"])
     if undone:
-        shown |= await _of_file(unit, found, undone)
-    attributes = with_edits(shown, await edits_of(unit, (Level.INSTANCE, found["key"])))
+        shown |= await said_by_file(unit, found, undone)
+    attributes = with_edits(shown, await edits_of_keys(unit, (Level.INSTANCE, natural_keys(Level.INSTANCE, found))))
     kept = {name: value for name, value in found.items() if not name.startswith(("by_", "keys_"))}
     renewed = kept | instance_fields(attributes) | {"attributes": to_json(attributes).decode()}
     await unit["instances"].replace_one({"_id": entity}, renewed, session=unit.session)
 
 
-async def _of_file(unit: UnitOfWork, instance: Document, fields: Collection[str]) -> dict[str, Value]:
-    """Read attributes of an instance from its header, where edits hide what the file says."""
+async def said_by_file(unit: UnitOfWork, instance: Document, fields: Collection[str]) -> dict[str, Value]:
+    """Read attributes of an instance from its header, where edits hide what the file says.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    instance : Document
+        Its document.
+    fields : collection of str
+        Fields of the attributes.
+    """
     parts = {one["_id"]: one["data"] for one in await unit.among("headers", header_ids(instance), "data")}
     header = zlib.decompress(b"".join(parts[part] for part in header_ids(instance)))
     said = attributes_of(orjson.loads(header))

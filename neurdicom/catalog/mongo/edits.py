@@ -132,6 +132,21 @@ async def rename_history(unit: UnitOfWork, document: Document, owner: Document) 
     await unit.remove("edits", [document["_id"]])
 
 
+async def edits_of_keys(unit: UnitOfWork, *entities: tuple[Level, Sequence[str]]) -> list[Edit]:
+    """Look up the edits that count of entities, by level and keys; those of several keys as `in_order` joins them."""
+    found = await edits_of(unit, *((level, key) for level, keys in entities for key in keys))
+    by_key: dict[tuple[Level, str], list[Edit]] = {}
+    for edit in found:
+        by_key.setdefault((edit.level, edit.entity), []).append(edit)
+    return [edit for level, keys in entities for edit in in_order([by_key.get((level, key), ()) for key in keys])]
+
+
+def in_order(edits: Sequence[Sequence[Edit]]) -> list[Edit]:
+    """Join the edits of each key of an entity: those of several keys in the order of time, so that the last counts."""
+    found = [edit for of_key in edits for edit in of_key]
+    return found if len(edits) == 1 else sorted(found, key=lambda edit: edit.time)
+
+
 def owner_members(level: Level, entity: Document) -> Document:
     """Make the members of a document of edits that tell whose they are.
 
@@ -144,6 +159,8 @@ def owner_members(level: Level, entity: Document) -> Document:
     """
     members: Document = {"level": level.value, "entity": entity["key"]}
     uids = {upper: uid_of(key) for upper, key in entity.get("above", {}).items()}
+    if "natural" in entity and "study" in uids:
+        uids["study"] = entity["natural"][0][1]  # the key is made of it
     if level is not Level.PATIENT:
         uids[level.value] = entity["uid"]
     return members | {name: uids[name] for name in ("study", "series") if name in uids}

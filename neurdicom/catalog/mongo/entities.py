@@ -1,21 +1,32 @@
 """Documents of the entities above the instances, and their update to the instances below them."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from neurdicom.catalog.mongo.edits import edits_of, forget_edits
+from neurdicom.catalog.mongo.edits import edits_of, edits_of_keys, forget_edits
 from neurdicom.catalog.mongo.holdings import summed
 from neurdicom.catalog.mongo.ids import pass_on, rekeyed, show_ids
-from neurdicom.catalog.mongo.origins import firsts_of, origins_of, said_by, update_origins
+from neurdicom.catalog.mongo.origins import firsts_of, natural_of, origins_of, said_by, update_origins
 from neurdicom.catalog.mongo.ownership import forget_claims, owner_of
-from neurdicom.catalog.mongo.schema import CROWDED, HOLDING, Document, collection, inherited, key_names, search_fields
+from neurdicom.catalog.mongo.schema import (
+    CROWDED,
+    HOLDING,
+    Document,
+    collection,
+    inherited,
+    key_names,
+    natural_keys,
+    own_key,
+    search_fields,
+)
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import indexed, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, latest_first, merged, of_latest
-from neurdicom.dicom.identity import key_of, uid_of
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value, search_keys
 
@@ -129,7 +140,9 @@ async def refresh(unit: UnitOfWork, level: Level, entity: str, *, force: bool = 
     await refresh_all(unit, {(level, entity)}, force=force)
 
 
-async def refresh_all(unit: UnitOfWork, touched: Iterable[tuple[Level, str]], *, force: bool = False) -> None:
+async def refresh_all(
+    unit: UnitOfWork, touched: Iterable[tuple[Level, str]], *, force: bool = False, keep_edits: bool = False
+) -> None:
     """Update several entities, as `refresh` does, all of a level before the next.
 
     Parameters
@@ -140,23 +153,37 @@ async def refresh_all(unit: UnitOfWork, touched: Iterable[tuple[Level, str]], *,
         Levels and `_id`s; instances among them are ignored.
     force : bool
         True to pass keys and search fields on to the entities below even if they did not change.
+    keep_edits : bool
+        True to keep the edits of entities that are deleted, as all below them went to others.
     """
     named = set(touched)
     entities: set[str] = set()
     for level, renew in _RENEW.items():
         above: set[str] = set()
         for entity in sorted(entities | {one for step, one in named if step is level}):
-            above |= await renew(unit, entity, force)
+            above |= await renew(_Renewal(unit, entity, force, keep_edits))
         entities = above
 
 
-async def _renew_series(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
+@dataclass(frozen=True, slots=True)
+class _Renewal:
+    """An entity to recompute: its `_id`, and what `refresh_all` was told."""
+
+    unit: UnitOfWork
+    entity: str
+    force: bool
+    keeps_edits: bool
+
+
+async def _renew_series(renewal: _Renewal) -> set[str]:
+    unit, entity = renewal.unit, renewal.entity
     earlier = await unit.one("series", entity)
     instances = await unit.all("instances", {"series": entity}, "arrival", "origin", "size", "received")
     origins = await update_origins(unit, entity, firsts := firsts_of(instances))
     if not instances:
-        return await _removed(unit, Level.SERIES, earlier)
-    if not origins:
+        return await _removed(renewal, Level.SERIES, earlier)
+    shown_origins = [one for one in origins if not one.get("hidden")]
+    if not shown_origins:
         raise LookupError(f"the series {entity} has instances, but none of the origins {', '.join(firsts)}")
     study = await unit.one("studies", earlier["study"]) if earlier else None
     named = earlier
@@ -165,14 +192,38 @@ async def _renew_series(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
         key = instance["above"]["series"]
         named = naming(entity, key, key)
         study = await unit.one("studies", instance["study"]) or await _made_study(unit, instance, origins)
-    key = key_of(named["uid"], study["patient"], study["uid"])
-    shown = merged(Level.SERIES, said_by(origins), await edits_of(unit, (Level.SERIES, key)))
-    named = {"_id": entity, **rekeyed(named, key)}
-    document = build(Level.SERIES, named, study, shown, origins[0]["first"])
+    natural = natural_of(origins, Level.SERIES, (study["patient"], study["uid"]))
+    named, keys = _named(Level.SERIES, named, inherited(Level.SERIES, study), natural)
+    shown = merged(Level.SERIES, said_by(origins), await edits_of_keys(unit, (Level.SERIES, keys)))
+    document = build(Level.SERIES, named, study, shown, shown_origins[0]["first"])
     document |= {"images_count": len(instances), **summed(instances, "size")}
-    document |= {"origin": origins[-1]["_id"], "origin_first": origins[-1]["first"]}
-    await _replace(unit, Level.SERIES, earlier, document, force)
+    # Arrivals in a series that moves made have to look where they lie.
+    latest = "" if any("moved" in one for one in origins) else shown_origins[-1]["_id"]
+    document |= {"origin": latest, "origin_first": shown_origins[-1]["first"]}
+    await _replace(renewal, Level.SERIES, earlier, document)
     return {study["_id"]}
+
+
+def _named(
+    level: Level, named: Document, above: Document, natural: list[list[str]] | None
+) -> tuple[Document, list[str]]:
+    """Name a study or series by the places that it is made of; return the members that name it, and its keys.
+
+    Parameters
+    ----------
+    level : Level
+        Its level.
+    named : Document
+        The members that name it until now.
+    above : Document
+        The members that it takes over from the entity above.
+    natural : list or None
+        The places, as `origins.natural_of` lists them.
+    """
+    members: Document = {name: named[name] for name in ("_id", "key", "uid", "id")}
+    members |= {"natural": natural} if natural else {}
+    members |= rekeyed(members, own_key(level, members | above))
+    return members, natural_keys(level, members | above)
 
 
 async def _made_study(unit: UnitOfWork, instance: Document, origins: Sequence[Document]) -> Document:
@@ -186,18 +237,21 @@ async def _made_study(unit: UnitOfWork, instance: Document, origins: Sequence[Do
     return document
 
 
-async def _renew_study(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
+async def _renew_study(renewal: _Renewal) -> set[str]:
+    unit, entity = renewal.unit, renewal.entity
     earlier = await unit.one("studies", entity)
     children = await unit.all("series", {"study": entity}, "source", "images_count", "modality", "others", *HOLDING)
     if not children or earlier is None:
-        return await _removed(unit, Level.STUDY, earlier)
+        return await _removed(renewal, Level.STUDY, earlier)
     origins = await origins_of(unit, Level.STUDY, entity)
-    patient = await owner_of(unit, earlier["uid"], origins[0]["claim"])
-    key = key_of(earlier["uid"], patient)
-    edits = await edits_of(unit, (Level.PATIENT, patient), (Level.STUDY, key))
+    is_moved = any("moved" in one for one in origins)
+    patient = earlier["patient"] if is_moved else await owner_of(unit, earlier["uid"], origins[0]["claim"])
+    natural = natural_of(origins, Level.STUDY, (patient, earlier["uid"]))
+    named, keys = _named(Level.STUDY, earlier, {"patient": patient}, natural)
+    edits = await edits_of_keys(unit, (Level.PATIENT, [patient]), (Level.STUDY, keys))
     shown = merged(Level.STUDY, said_by(origins), edits)
-    named = {"_id": entity, **rekeyed(earlier, key)}
-    document = build(Level.STUDY, named, {"_id": patient}, shown, origins[0]["first"])
+    source = next(one["first"] for one in origins if not one.get("hidden"))
+    document = build(Level.STUDY, named, {"_id": patient}, shown, source)
     document |= {
         "series_count": len(children),
         "images_count": sum(one["images_count"] for one in children),
@@ -207,35 +261,39 @@ async def _renew_study(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
     unit.count_bytes(document["bytes"] - earlier.get("bytes", 0))
     if patient != earlier["patient"]:
         await unit.touch({(Level.PATIENT, patient)})
-    await _replace(unit, Level.STUDY, earlier, document, force)
+    await _replace(renewal, Level.STUDY, earlier, document)
     return {patient, earlier["patient"]}
 
 
-async def _replace(unit: UnitOfWork, level: Level, earlier: Document | None, document: Document, force: bool) -> None:
+async def _replace(renewal: _Renewal, level: Level, earlier: Document | None, document: Document) -> None:
+    unit, force = renewal.unit, renewal.force
     await unit[collection(level)].replace_one({"_id": document["_id"]}, document, upsert=True, session=unit.session)
     child = level.child or level
     if force or earlier is None or inherited(child, earlier) != inherited(child, document):
         await pass_on(unit, level, document, force=force)
 
 
-async def _removed(unit: UnitOfWork, level: Level, earlier: Document | None) -> set[str]:
+async def _removed(renewal: _Renewal, level: Level, earlier: Document | None) -> set[str]:
     """Delete an entity that nothing is below; return the `_id` of the one above."""
+    unit = renewal.unit
     if earlier is None:
         return set()
     if level is Level.STUDY:
         unit.count_bytes(-earlier.get("bytes", 0))
         await forget_claims(unit, [earlier["uid"]], [earlier["_id"]])
-    await forget_edits(unit, level, [earlier["key"]])
+    if not renewal.keeps_edits:
+        await forget_edits(unit, level, natural_keys(level, earlier))
     await unit.remove(collection(level), [earlier["_id"]])
     if earlier.get("id") == earlier["key"] and level is not Level.PATIENT:
         await show_ids(unit, level, earlier["uid"])
     return {earlier[str(level.parent)]} if level.parent else set()
 
 
-async def _renew_patient(unit: UnitOfWork, entity: str, force: bool) -> set[str]:
+async def _renew_patient(renewal: _Renewal) -> set[str]:
+    unit, entity = renewal.unit, renewal.entity
     count = await unit["studies"].count_documents({"patient": entity}, session=unit.session)
     if not count:
-        return await _removed(unit, Level.PATIENT, await unit.one("patients", entity))
+        return await _removed(renewal, Level.PATIENT, await unit.one("patients", entity))
     images = sum(one["images_count"] for one in await unit.all("studies", {"patient": entity}, "images_count"))
     fields = await _fields_of_patient(unit, entity, count)
     document = {"_id": entity, "key": entity, **fields, "studies_count": count, "images_count": images}
@@ -291,7 +349,7 @@ async def latest_studies(unit: UnitOfWork, patient: str, count: int) -> list[Doc
     return [one async for one in cursor]
 
 
-_RENEW: Mapping[Level, Callable[[UnitOfWork, str, bool], Coroutine[Any, Any, set[str]]]] = {
+_RENEW: Mapping[Level, Callable[[_Renewal], Coroutine[Any, Any, set[str]]]] = {
     Level.SERIES: _renew_series,
     Level.STUDY: _renew_study,
     Level.PATIENT: _renew_patient,

@@ -5,10 +5,10 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from neurdicom.catalog.mongo.schema import Document, collection, inherited, inherited_names
+from neurdicom.catalog.mongo.schema import Document, collection, inherited, inherited_names, own_key
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.outcomes import CONFLICT_LEVELS, UidConflict, is_conflict
-from neurdicom.dicom.identity import key_of, uid_of
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import BY_FIELD, Level
 
 _BATCH = 1000
@@ -18,6 +18,21 @@ def rekeyed(entity: Document, key: str) -> Document:
     """Make the members of an entity that name it, with another key."""
     shown = key if entity["id"] == entity["key"] else entity["id"]
     return {"key": key, "uid": uid_of(key), "id": shown}
+
+
+def free_row(key: str, taken: Collection[str], number: int) -> str:
+    """Choose the `_id` of a new entity: its key, unless one that had it before has it.
+
+    Parameters
+    ----------
+    key : str
+        Its key.
+    taken : collection of str
+        `_id`s of all that have its UID.
+    number : int
+        Number of an arrival, which is part of it then.
+    """
+    return key if key not in taken else f"{key}#{number}"
 
 
 async def show_ids(unit: UnitOfWork, level: Level, uid: str, *, force: bool = False) -> None:
@@ -76,13 +91,15 @@ async def pass_on(unit: UnitOfWork, level: Level, document: Document, *, force: 
     operations, below = [], []
     for one in await unit.all("series", {"study": document["_id"]}):
         own = [other for other in one.get("others", ()) if BY_FIELD[other["f"]].level is Level.SERIES]
-        new = inherited(Level.SERIES, document) | rekeyed(one, key_of(one["uid"], document["patient"], document["uid"]))
+        new = inherited(Level.SERIES, document)
+        new |= rekeyed(one, own_key(Level.SERIES, one | new))
         if others := [*new.pop("others", ()), *own]:
             new["others"] = others
-        gone = {name: "" for name in inherited_names(Level.SERIES) if name in one and name not in new}
+        gone = {name: "" for name in (*inherited_names(Level.SERIES), "also") if name in one and name not in new}
         operations.append(UpdateOne({"_id": one["_id"]}, {"$set": new} | ({"$unset": gone} if gone else {})))
-        if force or inherited(Level.INSTANCE, one) != inherited(Level.INSTANCE, one | new):
-            below.append(one | new)
+        renewed = {name: value for name, value in one.items() if name not in gone} | new
+        if force or inherited(Level.INSTANCE, one) != inherited(Level.INSTANCE, renewed):
+            below.append(renewed)
     await unit.bulk("series", operations)
     for one in below:
         await _pass_to_instances(unit, one)
@@ -90,11 +107,11 @@ async def pass_on(unit: UnitOfWork, level: Level, document: Document, *, force: 
 
 async def _pass_to_instances(unit: UnitOfWork, series: Document) -> None:
     where, new = {"series": series["_id"]}, inherited(Level.INSTANCE, series)
-    await unit["instances"].update_many(where, {"$set": new}, session=unit.session)
-    above = series["patient"], uid_of(series["above"]["study"]), series["uid"]
+    gone = {} if "also" in new else {"$unset": {"also": ""}}
+    await unit["instances"].update_many(where, {"$set": new} | gone, session=unit.session)
     operations: list[Any] = []
-    for one in await unit.all("instances", where, "key", "uid", "id"):
-        key = key_of(one["uid"], *above)
+    for one in await unit.all("instances", where, "key", "uid", "id", "natural"):
+        key = own_key(Level.INSTANCE, one | new)
         if key != one["key"]:
             operations.append(UpdateOne({"_id": one["_id"]}, {"$set": rekeyed(one, key)}))
     for start in range(0, len(operations), _BATCH):

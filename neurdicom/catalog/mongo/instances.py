@@ -2,17 +2,17 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
-from neurdicom.catalog.claims import applying_edits, described_instances
-from neurdicom.catalog.mongo.edits import EFFECTIVE, as_edits, edits_key
+from neurdicom.catalog.mongo.edits import EFFECTIVE, as_edits, edits_key, in_order
 from neurdicom.catalog.mongo.entities import latest_studies
+from neurdicom.catalog.mongo.origins import MovedOrigin
 from neurdicom.catalog.mongo.references import one_of, only, referred
-from neurdicom.catalog.mongo.schema import Document, header_ids
+from neurdicom.catalog.mongo.schema import Document, header_ids, natural_keys
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.records import DescribedInstance, Edit, Located, Location
 from neurdicom.dicom.header import BlobRef
@@ -21,14 +21,16 @@ from neurdicom.dicom.query.attributes import Level
 Database = AsyncIOMotorDatabase[Document]
 
 _AT_ONCE = 200
-_PLACES = ("key", "uid", "id", "arrival", "patient", "above", "blob_key", "size", "sha256", "layout")
-_FIELDS = ("key", "patient", "above", "arrival", "parts")
+#: Members that tell which edits apply.
+_EDITED_BY = ("key", "uid", "patient", "above", "also", "natural", "moved", "origin")
+_PLACES = (*_EDITED_BY, "id", "arrival", "blob_key", "size", "sha256", "layout")
+_FIELDS = (*_EDITED_BY, "arrival", "parts")
 
 
 async def described(database: Database, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
     """List headers and edits of the instances below an entity, for `Catalog.described`."""
     found = await one_of(UnitOfWork(database, None), level, entity)
-    rows: list[tuple[list[str], bytes]] = []
+    rows: list[tuple[Document, bytes]] = []
     size, more = 0, found is not None
     while found is not None and more and size < budget:
         where: dict[str, Any] = {"_id" if level is Level.INSTANCE else level.value: found["_id"], "key": {"$gt": after}}
@@ -36,8 +38,8 @@ async def described(database: Database, level: Level, entity: str, after: str, b
         instances = [one async for one in cursor]
         more = len(instances) == _AT_ONCE
         after = instances[-1]["key"] if instances else after
-        for chain, header in await _headers(database, instances):
-            rows.append((chain, header))
+        for instance, header in await _headers(database, instances):
+            rows.append((instance, header))
             size += len(header)
             if size >= budget:
                 break
@@ -72,13 +74,8 @@ async def located(database: Database, level: Level, entity: str) -> list[Located
         above = await one_of(unit, level, entity)
         found = await unit.all("instances", {level.value: above["_id"]}, *_PLACES) if above else []
         found.sort(key=lambda each: str(each["key"]))
-    chains = [_chain(one) for one in found]
-    edits = await _edits(database, chains)
-    return await asyncio.to_thread(_located, found, applying_edits(chains, edits))
-
-
-def _chain(instance: Document) -> list[str]:
-    return [instance["patient"], instance["above"]["study"], instance["above"]["series"], instance["key"]]
+    edits = await _edits(database, found)
+    return await asyncio.to_thread(_located, found, edits)
 
 
 async def digests(database: Database, instances: Sequence[str]) -> dict[str, str]:
@@ -105,29 +102,64 @@ def _located(found: Sequence[Document], edits: Sequence[tuple[Edit, ...]]) -> li
     ]
 
 
-async def _described(database: Database, rows: Sequence[tuple[list[str], bytes]]) -> list[DescribedInstance]:
-    edits = await _edits(database, [chain for chain, _ in rows])
-    return described_instances(rows, applying_edits([chain for chain, _ in rows], edits))
+async def _described(database: Database, rows: Sequence[tuple[Document, bytes]]) -> list[DescribedInstance]:
+    edits = await _edits(database, [one for one, _ in rows])
+    return [
+        DescribedInstance(one["above"]["study"], one["above"]["series"], one["key"], header, own)
+        for (one, header), own in zip(rows, edits, strict=True)
+    ]
 
 
-async def _edits(database: Database, chains: Sequence[Sequence[str]]) -> list[Edit]:
-    keys = {edits_key(at, one) for chain in chains for at, one in zip(Level, chain, strict=True)}
-    cursor = database["edits"].find({"_id": {"$in": list(keys)}}, dict.fromkeys(EFFECTIVE, 1))
-    return [edit async for one in cursor for edit in as_edits(one)]
+async def _edits(database: Database, instances: Sequence[Document]) -> list[tuple[Edit, ...]]:
+    """List the edits that apply to instances: those of moves, then those of the patient, down to their own."""
+    chains = [_keys(one) for one in instances]
+    wanted = {edits_key(level, key) for chain in chains for level, keys in chain.items() for key in keys}
+    cursor = database["edits"].find({"_id": {"$in": list(wanted)}}, dict.fromkeys(EFFECTIVE, 1))
+    found = {one["_id"]: as_edits(one) async for one in cursor}
+    placing = await _placing(database, {one["origin"] for one in instances if "moved" in one})
+    if not found and not placing:
+        return [() for _ in instances]
+    return await asyncio.to_thread(
+        lambda: [
+            (*placing.get(str(one.get("origin")), ()), *_applying(chain, found))
+            for one, chain in zip(instances, chains, strict=True)
+        ]
+    )
 
 
-async def _headers(database: Database, instances: Sequence[Document]) -> list[tuple[list[str], bytes]]:
+def _keys(instance: Document) -> dict[Level, list[str]]:
+    """List the keys of an instance and of the entities above it, the patient's first."""
+    also = instance.get("also", {})
+    above = {Level(level): [key, *also.get(level, ())] for level, key in instance["above"].items()}
+    return {Level.PATIENT: [instance["patient"]], **above, Level.INSTANCE: natural_keys(Level.INSTANCE, instance)}
+
+
+def _applying(chain: Mapping[Level, list[str]], found: Mapping[str, list[Edit]]) -> Iterator[Edit]:
+    for level, keys in chain.items():
+        yield from in_order([found.get(edits_key(level, key), []) for key in keys])
+
+
+async def _placing(database: Database, origins: Collection[str]) -> dict[str, tuple[Edit, ...]]:
+    """Look up the edits by which files say where moves placed them, by origin."""
+    if not origins:
+        return {}
+    found = await UnitOfWork(database, None).among("origins", origins, "moved")
+    moved = {one["_id"]: MovedOrigin.from_origin(one) for one in found}
+    return {origin: one.edits for origin, one in moved.items() if one is not None}
+
+
+async def _headers(database: Database, instances: Sequence[Document]) -> list[tuple[Document, bytes]]:
     ids = [part for one in instances for part in header_ids(one)]
     parts = database["headers"].find({"_id": {"$in": ids}}, {"data": 1})
     data = {one["_id"]: one["data"] async for one in parts}
     return await asyncio.to_thread(_unpacked, instances, data)
 
 
-def _unpacked(instances: Sequence[Document], data: Mapping[int, bytes]) -> list[tuple[list[str], bytes]]:
+def _unpacked(instances: Sequence[Document], data: Mapping[int, bytes]) -> list[tuple[Document, bytes]]:
     # A header that was replaced since the instances were listed is left out, as one that was deleted.
     return [
         (
-            _chain(one),
+            one,
             zlib.decompress(b"".join(data[part] for part in header_ids(one))),
         )
         for one in instances

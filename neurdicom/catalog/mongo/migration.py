@@ -128,7 +128,7 @@ class BroughtAlong(Arrivals):
         super().__init__(unit, arrivals, KEEP_ALL)
         self._instances = instances
 
-    async def _write_headers(self, steps: Sequence[StoreStep], instances: Sequence[Document]) -> None:
+    async def write_headers(self, steps: Sequence[StoreStep], instances: Sequence[Document]) -> None:
         """Leave the headers as they are."""
 
     async def _write_instances(self, instances: Sequence[Document], replaced: Document | None) -> None:
@@ -140,10 +140,10 @@ class BroughtAlong(Arrivals):
             changes = {"$set": {name: one[name] for name in names} | fields}
             operations.append(UpdateOne({"_id": earlier["_id"]}, changes))
             numbers.append(one["arrival"])
-        await self._unit.bulk("instances", operations)
+        await self.unit.bulk("instances", operations)
         # Later writes find what these files say among the origins.
         parts = [UpdateOne({"_id": number * MAX_PARTS}, {"$unset": {"origin": ""}}) for number in numbers]
-        await self._unit.bulk("headers", parts)
+        await self.unit.bulk("headers", parts)
 
 
 async def _edits_of_before(database: Database) -> list[Document]:

@@ -2,19 +2,78 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import orjson
 
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.moves import NaturalSeries, Placement, claims_with
 from neurdicom.catalog.projection import to_json
-from neurdicom.catalog.records import NewInstance
+from neurdicom.catalog.records import Edit, NewInstance
 from neurdicom.dicom.identity import PatientClaim
 from neurdicom.dicom.query.attributes import ATTRIBUTES, Level
 from neurdicom.dicom.query.conditions import Value
 
 _ABOVE = tuple(sorted(attribute.field for attribute in ATTRIBUTES if attribute.level is not Level.INSTANCE))
+
+
+@dataclass(frozen=True, slots=True)
+class MovedOrigin:
+    """What moves say of the files of an origin.
+
+    Attributes
+    ----------
+    natural : tuple of str
+        Id of the patient and UID of the study that the files name.
+    owner : str
+        Id of the patient in the key of the study where they lie.
+    via : tuple of str
+        Ids of the edits by which they lie there.
+    edits : tuple of Edit
+        Edits by which they say so.
+    """
+
+    natural: tuple[str, str]
+    owner: str
+    via: tuple[str, ...]
+    edits: tuple[Edit, ...]
+
+    @classmethod
+    def of(cls, natural: NaturalSeries, placement: Placement, edits: tuple[Edit, ...]) -> Self | None:
+        """Describe where a natural series lies; None where no move is in force.
+
+        Parameters
+        ----------
+        natural : NaturalSeries
+            The series.
+        placement : Placement
+            Where it lies.
+        edits : tuple of Edit
+            Edits by which its files say so (`moves.placement_edits`).
+        """
+        if not placement.via:
+            return None
+        via = tuple(move.edit for move in placement.via)
+        return cls((natural.patient, natural.study), placement.owner, via, edits)
+
+    def to_document(self) -> Document:
+        """Write the member `moved` of an origin."""
+        edits = [edit.to_wire() | {"value": to_json(edit.value).decode()} for edit in self.edits]
+        return {"natural": list(self.natural), "owner": self.owner, "via": list(self.via), "edits": edits}
+
+    @classmethod
+    def from_origin(cls, origin: Document) -> Self | None:
+        """Read what `to_document` wrote from the document of an origin, if there is any."""
+        if "moved" not in origin:
+            return None
+        moved = origin["moved"]
+        edits = tuple(
+            Edit(**{**one, "level": Level(one["level"]), "value": orjson.loads(one["value"])}) for one in moved["edits"]
+        )
+        patient, study = moved["natural"]
+        return cls((patient, study), moved["owner"], tuple(moved["via"]), edits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +90,8 @@ class Origin:
         UIDs.
     attributes : str
         Attributes of the patient, the study and the series by field, as JSON.
+    moved : MovedOrigin or None
+        What moves say of its files.
     """
 
     id: str
@@ -38,6 +99,7 @@ class Origin:
     study: str
     series: str
     attributes: str
+    moved: MovedOrigin | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, new: NewInstance) -> "Origin":
@@ -80,13 +142,14 @@ class Origin:
             "series": chain[Level.SERIES],
             "first": first,
             "attributes": self.attributes,
+            **({"moved": self.moved.to_document()} if self.moved else {}),
         }
 
     @property
     def said(self) -> dict[str, Value]:
-        """The attributes by field."""
+        """The attributes by field, as moves change them."""
         found: dict[str, Value] = orjson.loads(self.attributes)
-        return found
+        return claims_with(found, self.moved.edits) if self.moved else found
 
 
 async def origins_of(unit: UnitOfWork, level: Level, entity: str) -> list[Document]:
@@ -106,12 +169,20 @@ async def origins_of(unit: UnitOfWork, level: Level, entity: str) -> list[Docume
 
 
 def said_by(origins: Iterable[Document]) -> list[dict[str, Value]]:
-    """Read the attributes of origins."""
-    return [orjson.loads(one["attributes"]) for one in origins]
+    """Read the attributes of the origins that count, as moves change them."""
+    shown = [one for one in origins if not one.get("hidden")]
+    moved = {one["_id"]: MovedOrigin.from_origin(one) for one in shown if "moved" in one}
+    said: list[dict[str, Value]] = []
+    for one in shown:
+        attributes, by_moves = orjson.loads(one["attributes"]), moved.get(one["_id"])
+        said.append(claims_with(attributes, by_moves.edits) if by_moves else attributes)
+    return said
 
 
 async def update_origins(unit: UnitOfWork, series: str, firsts: Mapping[str, int]) -> list[Document]:
     """Bring the origins of a series in line with its instances; return them in order.
+
+    One all of whose files are displaced is `hidden`, and `earliest` tells of a displaced file that came before others.
 
     Parameters
     ----------
@@ -123,15 +194,65 @@ async def update_origins(unit: UnitOfWork, series: str, firsts: Mapping[str, int
         Numbers of the earliest arrivals of the origins that its instances refer to.
     """
     known = await origins_of(unit, Level.SERIES, series)
-    await unit.remove("origins", [one["_id"] for one in known if one["_id"] not in firsts])
-    kept = [one for one in known if one["_id"] in firsts]
-    for one in kept:
-        if one["first"] != firsts[one["_id"]]:
-            one["first"] = firsts[one["_id"]]
-            await unit["origins"].update_one(
-                {"_id": one["_id"]}, {"$set": {"first": one["first"]}}, session=unit.session
-            )
+    displaced = await _displaced_firsts(unit, series) if any("moved" in one for one in known) else {}
+    kept, gone = [], []
+    for one in known:
+        shown, other = firsts.get(one["_id"]), displaced.get(one["_id"])
+        if shown is not None:
+            renewed: Document = {"first": shown} | ({"earliest": other} if other is not None and other < shown else {})
+        elif other is not None:
+            renewed = {"first": other, "hidden": True}
+        else:
+            gone.append(one["_id"])
+            continue
+        if renewed != {name: one[name] for name in _FIRSTS if name in one}:
+            unset = {name: "" for name in _FIRSTS if name in one and name not in renewed}
+            changes = {"$set": renewed} | ({"$unset": unset} if unset else {})
+            await unit["origins"].update_one({"_id": one["_id"]}, changes, session=unit.session)
+        kept.append({name: value for name, value in one.items() if name not in _FIRSTS} | renewed)
+    await unit.remove("origins", gone)
     return sorted(kept, key=lambda one: int(one["first"]))
+
+
+_FIRSTS = ("first", "hidden", "earliest")
+
+
+async def _displaced_firsts(unit: UnitOfWork, series: str) -> dict[str, int]:
+    firsts: dict[str, int] = {}
+    for one in await unit.all("displaced", {"series": series}, "arrival", "origin"):
+        firsts[one["origin"]] = min(one["arrival"], firsts.get(one["origin"], one["arrival"]))
+    return firsts
+
+
+def earliest(origin: Document) -> int:
+    """Return the number of the earliest arrival of an origin, displaced ones among them."""
+    return int(origin["earliest"] if "earliest" in origin else origin["first"])
+
+
+def natural_of(origins: Sequence[Document], level: Level, above: tuple[str, str]) -> list[list[str]] | None:
+    """List the natural places of a study or series, that of its own key first; None where that is where it lies.
+
+    Parameters
+    ----------
+    origins : sequence of Document
+        Its origins.
+    level : Level
+        `STUDY` or `SERIES`.
+    above : (str, str)
+        Id of the patient and UID of the study where it lies.
+    """
+    if not any("moved" in one for one in origins):
+        return None
+    here = [*above[:1]] if level is Level.STUDY else [*above]
+    places: list[list[str]] = []
+    for one in sorted(origins, key=earliest):
+        moved = one.get("moved")
+        place = here if moved is None else [moved["owner"]] if level is Level.STUDY else list(moved["natural"])
+        if place not in places:
+            places.append(place)
+    if here in places:  # the key of what lies where its files say
+        places = [here, *(place for place in places if place != here)]
+    return None if places == [here] else places
 
 
 def firsts_of(instances: Iterable[Document]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from pymongo import DeleteOne, UpdateOne
 
 from neurdicom.catalog.mongo.edits import rename_history
 from neurdicom.catalog.mongo.schema import Document
+from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.dicom.identity import PatientClaim, belonging, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -59,7 +60,7 @@ async def touch_claims(unit: UnitOfWork, studies: Collection[str]) -> None:
 
 
 async def forget_claims(unit: UnitOfWork, studies: Collection[str], gone: Collection[str]) -> None:
-    """Delete the claims of Study Instance UIDs that no study has but those that are about to be deleted.
+    """Delete the claims of Study Instance UIDs that no study has but those about to be deleted, and no move is of.
 
     Parameters
     ----------
@@ -71,7 +72,8 @@ async def forget_claims(unit: UnitOfWork, studies: Collection[str], gone: Collec
         `_id`s of the studies that are deleted next.
     """
     left = {one["uid"] for one in await unit.among("studies", studies, "uid", by="uid") if one["_id"] not in gone}
-    await unit.remove("claims", set(studies) - left)
+    if unused := set(studies) - left:
+        await unit.remove("claims", unused - await StoredMoves(unit).named(unused))
 
 
 async def owner_of(unit: UnitOfWork, study: str, claim: str) -> str:
@@ -114,21 +116,24 @@ def _between(edits: Document) -> tuple[str, ...]:
     return tuple(str(uid) for uid in above[:count])
 
 
-async def settle_edits(unit: UnitOfWork, moves: Sequence[tuple[str, str, str]], owners: Mapping[str, Claims]) -> None:
-    """Rename the edits of an interrupted write to the patients that the studies have after its recovery.
+async def settle_names(unit: UnitOfWork, moves: Sequence[tuple[str, str, str]], owners: Mapping[str, Claims]) -> None:
+    """Rename edits and moves of an interrupted write to the patients that the studies have after its recovery.
 
     Parameters
     ----------
     unit : UnitOfWork
         The running write.
     moves : sequence of (str, str, str)
-        Study Instance UID, former and new patient of the moves that were announced, in order.
+        Study Instance UID, former and new patient of the studies that were announced to go over, in order.
     owners : Mapping[str, Claims]
         The claims after the recovery.
     """
+    stored = StoredMoves(unit)
     for study, former, patient in moves:
         if former not in owners.get(study, {}).values():
             await rename_edits(unit, study, former, patient)
+            await stored.rename(study, former, patient)
     for study, former, patient in reversed(moves):
         if patient not in owners.get(study, {}).values():
             await rename_edits(unit, study, patient, former)
+            await stored.rename(study, patient, former)

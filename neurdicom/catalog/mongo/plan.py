@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from neurdicom.catalog.mongo.ids import free_row
 from neurdicom.catalog.mongo.origins import Origin
 from neurdicom.catalog.mongo.ownership import Claims, with_claim
 from neurdicom.catalog.mongo.schema import Document
@@ -50,6 +51,8 @@ class StoreStep:
         Id of the patient that its study had until now, where this arrival tells another.
     replaced : bool
         True if it replaces the instance that is there.
+    natural : tuple of str or None
+        Id of the patient and UID of the study that its file names, where moves placed it elsewhere.
     """
 
     number: int
@@ -60,6 +63,7 @@ class StoreStep:
     claims: Claims | None
     former: str | None
     replaced: bool
+    natural: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class Planner:
     shared: set[tuple[Level, str]] = field(default_factory=set)
     added: set[tuple[Level, str]] = field(default_factory=set)
     _blobs: dict[str, bool] = field(default_factory=dict)
+    _taken: set[str] = field(default_factory=set)
 
     @classmethod
     def of_documents(cls, policy: StorePolicy, found: Mapping[Level, Iterable[Document]]) -> "Planner":
@@ -116,7 +121,9 @@ class Planner:
             origins[one["origin"]] = path
             known[Level.STUDY].setdefault(path[1], {}).setdefault(path[:2], Known(one["study"]))
             shared |= {(Level.STUDY, path[1]) for _ in one["several"]}
-        return cls(policy, {}, known, origins, shared)
+        # What moved keeps its `_id`, which may be what something new would have.
+        taken = {one["_id"] for level in _LEVELS for one in found[level]}
+        return cls(policy, {}, known, origins, shared, _taken=taken)
 
     def decide(self, number: int, new: NewInstance, origin: Origin) -> StoreStep | LeftOut:
         """Decide about the next arrival.
@@ -165,7 +172,7 @@ class Planner:
             if at not in same:
                 if same:
                     self.added.add((level, at[-1]))
-                same[at] = Known(key_at(at))
+                same[at] = Known(free_row(key_at(at), self._taken, number))
             rows[level] = same[at].row
         old = same.pop(path)
         if old.blob_key:

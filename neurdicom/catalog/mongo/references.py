@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterable, Sequence
 
 from neurdicom.catalog.mongo.ownership import Claims, load_claims
-from neurdicom.catalog.mongo.schema import Document, collection, id_member
+from neurdicom.catalog.mongo.schema import Document, collection, id_member, natural_keys, natural_places
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.outcomes import ambiguous
 from neurdicom.dicom.identity import earlier_keys, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
 
-_NAMING = ("key", "uid", "id", "patient", "above")
+_NAMING = ("key", "uid", "id", "patient", "above", "natural")
 
 
 async def referred(
@@ -35,7 +35,7 @@ async def referred(
     found: dict[str, list[Document]] = {one: [] for one in wanted}
     named = keys if level is Level.PATIENT else dict.fromkeys(map(uid_of, wanted))
     for one in await unit.among(collection(level), named, *fields, by="_id" if level is Level.PATIENT else "uid"):
-        for name in (one["_id"],) if level is Level.PATIENT else (one["key"], one["uid"]):
+        for name in (one["_id"],) if level is Level.PATIENT else (*natural_keys(level, one), one["uid"]):
             if name in found:
                 found[name].append(one)
     if former := [one for one in keys if not found[one]]:
@@ -83,10 +83,10 @@ async def _former_entities(
     unit: UnitOfWork, level: Level, former: Sequence[str], fields: Sequence[str]
 ) -> dict[str, list[Document]]:
     entities = await unit.among(collection(level), {uid_of(one) for one in former}, *fields, by="uid")
-    claims = await load_claims(unit, {_study_of(one) for one in entities})
+    claims = await load_claims(unit, {study for one in entities for study in _studies_of(level, one)})
     found: dict[str, list[Document]] = {one: [] for one in former}
     for one in entities:
-        for key in set(_earlier(one, claims)) & set(former):
+        for key in set(_earlier(level, one, claims)) & set(former):
             found[key].append(one)
     return found
 
@@ -105,13 +105,17 @@ async def _former_patients(
     return {key: [one for one in patients if one["_id"] in of] for key, of in owners.items()}
 
 
-def _study_of(entity: Document) -> str:
-    return uid_of(entity.get("above", {}).get("study", entity["key"]))
+def _studies_of(level: Level, entity: Document) -> list[str]:
+    """List the Study Instance UIDs in the files of an entity."""
+    return [place[1] if len(place) > 1 else entity["uid"] for place in natural_places(level, entity)]
 
 
-def _earlier(entity: Document, claims: dict[str, Claims]) -> Iterable[str]:
-    owned = [claim for claim, owner in claims.get(_study_of(entity), {}).items() if owner == entity["patient"]]
-    return earlier_keys(entity["uid"], owned, *(uid_of(key) for key in entity.get("above", {}).values()))
+def _earlier(level: Level, entity: Document, claims: dict[str, Claims]) -> Iterable[str]:
+    """List the keys that the entities which one is made of had by each claim on their patients."""
+    for patient, *between in natural_places(level, entity):
+        of_study = claims.get(between[0] if between else entity["uid"], {})
+        owned = [claim for claim, owner in of_study.items() if owner == patient]
+        yield from earlier_keys(entity["uid"], owned, *between)
 
 
 async def keys_of(unit: UnitOfWork, level: Level, reference: str) -> tuple[str, ...]:
@@ -120,7 +124,8 @@ async def keys_of(unit: UnitOfWork, level: Level, reference: str) -> tuple[str, 
     if entity is None:
         return ()
     if level is not Level.PATIENT:
-        return tuple(dict.fromkeys([entity["key"], *_earlier(entity, await load_claims(unit, [_study_of(entity)]))]))
+        claims = await load_claims(unit, set(_studies_of(level, entity)))
+        return tuple(dict.fromkeys([*natural_keys(level, entity), *_earlier(level, entity, claims)]))
     patient = entity["_id"]
     studies = [one["uid"] for one in await unit.all("studies", {"patient": patient}, "uid")]
     claims = await load_claims(unit, studies)

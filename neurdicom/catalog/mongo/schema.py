@@ -9,6 +9,12 @@ left out. Series have those of their study too, so that lists need no join; inst
 
 `origins` has what files say about the entities above them, once for all files that say the same. `claims` has whose the
 files of each Study Instance UID are, `shared` the UIDs that name several entities.
+
+`moves` has a document for each edit that moved something, `moved_patients` what files claim that were moved to a
+patient. What lies where a move placed it has more members: an origin `moved` (`origins.Moved`); an entity `natural`,
+the places (ids above, the patient's first) that its keys are made of, that of `key` first, where they are others than
+the one where it lies; what is below an entity of several keys `also` has the others; an instance is `moved` if its
+origin has edits, and `fused` if it has several keys. The files that an instance is shown instead of are in `displaced`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +25,7 @@ from motor.motor_asyncio import AsyncIOMotorDatabase
 
 from neurdicom.catalog.projection import indexed, key_fields, many_keys, other_keys, sort_values
 from neurdicom.catalog.shown import ShownAttributes
+from neurdicom.dicom.identity import key_of, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.errors import Unavailable
@@ -30,8 +37,8 @@ _MIGRATED = 2
 HEADER_PART = 8 * 2**20
 #: The id of a header's part is the number of the arrival times this, plus the number of the part.
 MAX_PARTS = 4096
-#: Collections of DICOM entities, beside those of the levels; `claims` and `edits` outlive a `clear`.
-ENTITIES = ("headers", "origins", "shared")
+#: Collections of DICOM entities, beside those of the levels; `claims`, `edits` and moves outlive a `clear`.
+ENTITIES = ("headers", "origins", "shared", "displaced")
 #: Members of studies and series that tell what they hold (`mongo.holdings`).
 HOLDING = ("bytes", "received")
 #: Patients with more studies are found by the names of earlier studies through these.
@@ -77,6 +84,42 @@ def instance_fields(attributes: Mapping[str, Value]) -> Document:
     return search_fields(Level.INSTANCE, ShownAttributes(dict(attributes)))
 
 
+def natural_places(level: Level, document: Document) -> list[tuple[str, ...]]:
+    """List the places that the keys of an entity are made of: the ids above it, the patient's first.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity, below the patient.
+    document : Document
+        Its document.
+    """
+    between = [uid_of(key) for key in document.get("above", {}).values()]
+    if "natural" not in document:
+        return [(document["patient"], *between)]
+    return [(*place, *between[1:]) for place in document["natural"]]
+
+
+def own_key(level: Level, document: Document) -> str:
+    """Compute the key of an entity, below the patient, from where it lies, or was before moves."""
+    return key_of(document["uid"], *natural_places(level, document)[0])
+
+
+def natural_keys(level: Level, document: Document) -> list[str]:
+    """List the keys of an entity, its own first; moves may have made it of several.
+
+    Parameters
+    ----------
+    level : Level
+        Level of the entity.
+    document : Document
+        Its document.
+    """
+    if level is Level.PATIENT or "natural" not in document:
+        return [document["key"]]
+    return [key_of(document["uid"], *place) for place in natural_places(level, document)]
+
+
 def inherited(level: Level, parent: Document | None) -> Document:
     """Make the members that a document takes over from its parent: references and search fields of the levels above."""
     above = level.parent
@@ -87,6 +130,9 @@ def inherited(level: Level, parent: Document | None) -> Document:
         return found
     found["above"] = parent.get("above", {}) | {above.value: parent["key"]}
     found["several"] = [*parent.get("several", ()), *([above.value] if parent["id"] == parent["key"] else ())]
+    also = parent.get("also", {}) | ({above.value: more} if (more := natural_keys(above, parent)[1:]) else {})
+    if also:
+        found["also"] = also
     if level is Level.INSTANCE:
         return found
     return found | {name: parent[name] for name in inherited_names(level) if name in parent}
@@ -149,6 +195,8 @@ def unique_names(level: Level) -> tuple[str, ...]:
 
 _OTHER_INDEXES: dict[str, tuple[list[tuple[str, int]], ...]] = {
     "origins": ([("study", 1), ("first", 1)], [("series", 1)]),
+    "displaced": ([("series", 1), ("uid", 1)], [("uid", 1)], [("blob_key", 1)], [("arrival", 1)]),
+    "moves": ([("subjects", 1)], [("patients", 1)], [("studies", 1)], [("uids", 1)]),
     "claims": ([("keys", 1)],),
     "edits": ([("study", 1)],),
     "documents": ([("terms", 1), ("number", 1)], [("kind", 1), ("number", 1)]),
@@ -176,6 +224,7 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
         await _ensure_indexes(database, collection(level), index_keys(level))
     for name, keys in _OTHER_INDEXES.items():
         await _ensure_indexes(database, name, keys)
+    await _ensure_indexes(database, "origins", [[("moved.via", 1)]], sparse=True)
     if ("kind", 1) not in {one["key"][0] for one in (await database["documents"].index_information()).values()}:
         await database["documents"].create_index([("kind", 1), ("key", 1)], unique=True)
     if not migrating:

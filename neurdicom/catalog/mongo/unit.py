@@ -58,6 +58,10 @@ class Intent:
         Study Instance UIDs that go over to another patient, with the former patient and the new one.
     undone : list of str
         Fields of the touched instances that show what their files say where no edit is left.
+    moved : str
+        Id of an edit that moves something, or is taken back.
+    origins : list of str
+        `_id`s of the origins whose instances are placed again.
     of_before : bool
         True for an entry of an earlier schema, which names entities by UIDs.
     """
@@ -73,6 +77,8 @@ class Intent:
     claims: dict[str, list[Document]] = field(default_factory=dict)
     moves: list[tuple[str, str, str]] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
+    moved: str = ""
+    origins: list[str] = field(default_factory=list)
     of_before: bool = False
 
     def to_document(self) -> Document:
@@ -90,6 +96,8 @@ class Intent:
             "claims": [{"study": study, "before": before} for study, before in self.claims.items()],
             "moves": [list(move) for move in self.moves],
             "undone": self.undone,
+            "moved": self.moved,
+            "origins": self.origins,
         }
 
     @classmethod
@@ -108,7 +116,28 @@ class Intent:
             {one["study"]: one["before"] for one in document.get("claims", ())},
             [(study, former, patient) for study, former, patient in document.get("moves", ())],
             document.get("undone", []),
+            document.get("moved", ""),
+            document.get("origins", []),
             "uids" not in document,
+        )
+
+    def joined(self, more: "Intent") -> "Intent":
+        """Add what the same write turns out to change too."""
+        return Intent(
+            self.touched | more.touched,
+            [*self.keys, *more.keys],
+            [*self.arrivals, *more.arrivals],
+            self.delete or more.delete,
+            self.aside or more.aside,
+            self.keeps_versions or more.keeps_versions,
+            self.clear or more.clear,
+            self.uids | more.uids,
+            more.claims | self.claims,
+            [*self.moves, *more.moves],
+            [*self.undone, *more.undone],
+            self.moved or more.moved,
+            list(dict.fromkeys([*self.origins, *more.origins])),
+            self.of_before,
         )
 
 
@@ -144,11 +173,18 @@ class UnitOfWork:
         return self.database[name]
 
     async def announce(self, intent: Intent) -> None:
-        """Write the journal entry, before the first change. A transaction needs none."""
-        if self.session is None:
-            document = intent.to_document()
-            await self.database["journal"].insert_one(document)
-            self._entry = document["_id"]
+        """Write the journal entry before the first change, or add to it before another. A transaction needs none."""
+        if self.session is not None:
+            return
+        journal = self.database["journal"]
+        there = await journal.find_one({"_id": self._entry}) if self._entry is not None else None
+        if there is not None:
+            more = Intent.from_document(there).joined(intent)
+            await journal.replace_one({"_id": self._entry}, more.to_document() | {"_id": self._entry})
+            return
+        document = intent.to_document()
+        await journal.insert_one(document)
+        self._entry = document["_id"]
 
     async def touch(self, entities: set[tuple[Level, str]]) -> None:
         """Add entities to the journal entry that the write turns out to change too."""

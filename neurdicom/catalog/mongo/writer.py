@@ -5,27 +5,30 @@ A blob becomes garbage only when no instance refers to it any more.
 
 import orjson
 
+from neurdicom.catalog.mongo.displaced import known_blobs, settle_displaced
 from neurdicom.catalog.mongo.editing import show
 from neurdicom.catalog.mongo.edits import forget_edits
 from neurdicom.catalog.mongo.entities import refresh, refresh_all
 from neurdicom.catalog.mongo.holdings import recount, stored_bytes
 from neurdicom.catalog.mongo.ids import show_ids
+from neurdicom.catalog.mongo.moving import settle_moves
 from neurdicom.catalog.mongo.ownership import (
     Claims,
     as_claims,
     forget_claims,
-    settle_edits,
+    settle_names,
     with_claim,
     write_claims,
 )
 from neurdicom.catalog.mongo.references import one_of
-from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collection, header_ids
+from neurdicom.catalog.mongo.schema import ENTITIES, MAX_PARTS, Document, collection, header_ids, natural_keys
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.outcomes import version_place
 from neurdicom.dicom.identity import PatientClaim, uid_of
 from neurdicom.dicom.query.attributes import Level
 
 _SHARED = {"$regex": "~"}
+_NAMED = ("key", "uid", "patient", "above", "natural")
 
 
 async def delete(unit: UnitOfWork, level: Level, reference: str, aside: str = "") -> list[str] | None:
@@ -82,23 +85,33 @@ async def sweep(unit: UnitOfWork, level: Level, entity: str, aside: str) -> list
         Keys of the blobs that became garbage, in the order of arrival.
     """
     where = {"_id" if level is Level.INSTANCE else level.value: entity}
-    instances = await unit.all("instances", where, "blob_key", "arrival", "parts")
-    instances.sort(key=lambda one: one["arrival"])
-    keys = [one["blob_key"] for one in instances]
+    instances = await unit.all("instances", where, "blob_key", "arrival", "parts", "series", "uid")
+    displaced = await _displaced_with(unit, level, instances)
+    files = sorted((*instances, *displaced), key=lambda one: int(one["arrival"]))
+    keys = [one["blob_key"] for one in files]
     await unit.add_garbage(dict.fromkeys(keys, aside))
-    await unit.remove("headers", [part for one in instances for part in header_ids(one)])
+    await unit.remove("headers", [part for one in files for part in header_ids(one)])
+    await unit.remove("displaced", [one["_id"] for one in displaced])
     for below in reversed((level, *_below(level))):
         member = "_id" if below is level else level.value
-        found = await unit.all(collection(below), {member: entity}, "key", "uid", "bytes")
+        found = await unit.all(collection(below), {member: entity}, *_NAMED, "bytes")
         if below is Level.SERIES:
             for one in found:
                 await unit["origins"].delete_many({"series": one["_id"]}, session=unit.session)
         if below is Level.STUDY:
             unit.count_bytes(-sum(one.get("bytes", 0) for one in found))
             await forget_claims(unit, [one["uid"] for one in found], [one["_id"] for one in found])
-        await forget_edits(unit, below, [one["key"] for one in found])
+        await forget_edits(unit, below, [key for one in found for key in natural_keys(below, one)])
         await unit.remove(collection(below), [one["_id"] for one in found])
     return keys
+
+
+async def _displaced_with(unit: UnitOfWork, level: Level, instances: list[Document]) -> list[Document]:
+    """List the displaced files that are deleted with instances, while these are there."""
+    series = {one["series"] for one in instances}
+    found = await unit.among("displaced", series, "blob_key", "arrival", "parts", "uid", by="series")
+    uids = {one["uid"] for one in instances}
+    return [one for one in found if level is not Level.INSTANCE or one["uid"] in uids]
 
 
 async def wipe(unit: UnitOfWork) -> None:
@@ -125,11 +138,16 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
         await sweep(unit, *intent.delete, intent.aside)
     stored = await _settle_blobs(unit, intent)
     owners = await _restored_claims(unit, intent, stored)
-    await settle_edits(unit, intent.moves, owners)
+    await settle_names(unit, intent.moves, owners)
+    if intent.moved or intent.origins:
+        await settle_moves(unit, intent)
+    for level, entity in sorted(intent.touched):
+        if level is Level.SERIES:
+            await settle_displaced(unit, entity)
     for level, entity in sorted(intent.touched):
         if level is Level.INSTANCE:
             await show(unit, entity, intent.undone)
-    await refresh_all(unit, intent.touched, force=True)
+    await refresh_all(unit, intent.touched, force=True, keep_edits=bool(intent.origins))
     # Studies and series that were made just now have their keys as ids.
     made = {(level, uid_of(entity)) for level, entity in intent.touched if level in (Level.STUDY, Level.SERIES)}
     for level, uid in sorted(intent.uids | made):
@@ -138,10 +156,11 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
 
 async def _settle_blobs(unit: UnitOfWork, intent: Intent) -> list[Document]:
     """Let go of what nothing refers to after an interrupted write; return its instances that were stored."""
-    used = {one["blob_key"] for one in await unit.among("instances", intent.keys, "blob_key", by="blob_key")}
+    used = await known_blobs(unit, intent.keys)
     unused = [key for key in intent.keys if key not in used]
     await unit.add_garbage({key: version_place(key) if intent.keeps_versions else intent.aside for key in unused})
     stored = await unit.among("instances", intent.arrivals, "arrival", "origin", by="arrival")
+    stored += await unit.among("displaced", intent.arrivals, "arrival", "origin", by="arrival")
     for number in set(intent.arrivals) - {one["arrival"] for one in stored}:
         parts = {"$gte": number * MAX_PARTS, "$lt": (number + 1) * MAX_PARTS}
         await unit["headers"].delete_many({"_id": parts})

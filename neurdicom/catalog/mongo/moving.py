@@ -1,0 +1,204 @@
+"""Merges, moves and splits: made, taken back and listed.
+
+The document of an edit is what counts: before it is written nothing has changed, and once it is, an interrupted move is
+finished. Taking back is the same the other way round.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import orjson
+
+from neurdicom.catalog.mongo.demographics import new_demographics, said_of_study
+from neurdicom.catalog.mongo.ownership import forget_claims
+from neurdicom.catalog.mongo.parts import Part, parts_below, parts_of, parts_via, whole
+from neurdicom.catalog.mongo.references import one_of
+from neurdicom.catalog.mongo.relocation import Relocation
+from neurdicom.catalog.mongo.schema import Document, natural_keys, natural_places
+from neurdicom.catalog.mongo.stored_moves import StoredMoves
+from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
+from neurdicom.catalog.moves import Move, MovedSeries, MoveRequest, demographics_of, study_values, subject_of
+from neurdicom.dicom.identity import key_of
+from neurdicom.dicom.query.attributes import Level
+from neurdicom.errors import Conflict, NotFound
+
+
+async def move(unit: UnitOfWork, number: int, request: MoveRequest) -> list[MovedSeries]:
+    """Move entities, for `Catalog.move`.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    number : int
+        Number of the edit among those that moved something.
+    request : MoveRequest
+        What is to be moved, and where to.
+    """
+    return await _Mover(unit, request).move(number)
+
+
+class _Mover:
+    def __init__(self, unit: UnitOfWork, request: MoveRequest) -> None:
+        self._unit = unit
+        self._request = request
+        self._moves = StoredMoves(unit)
+
+    async def move(self, number: int) -> list[MovedSeries]:
+        unit, request = self._unit, self._request
+        found = [await self._one(request.level, entity) for entity in request.entities]
+        parts = await parts_below(unit, request.level, [one["_id"] for one in found])
+        if request.level is Level.SERIES:
+            moves, patient = await self._of_series(found, parts)
+        else:
+            moves, patient = await self._of_studies(found[0], parts)
+        if request.demographics is None:
+            demographics = await new_demographics(unit, self._moves, patient)
+        else:
+            demographics = demographics_of(request.demographics)
+            parts += await self._moved_to(patient)
+        parts = await whole(unit, parts)
+        await unit.announce(Intent(moved=request.edit, origins=[part.id for part in parts]))
+        await self._moves.put(number, moves, patient, demographics)
+        if demographics is not None:
+            await self._moves.set_demographics(patient, demographics)
+        return await Relocation(unit, self._moves).run(parts)
+
+    async def _one(self, level: Level, reference: str, *fields: str) -> Document:
+        found = await one_of(self._unit, level, reference, "study", *fields)
+        if found is None:
+            raise NotFound(f"there is no {level} {reference[:80]!r}")
+        return found
+
+    async def _of_studies(self, entity: Document, parts: Sequence[Part]) -> tuple[list[Move], str]:
+        """Make the moves of a study, or of a patient and its studies; name the patient that they go to."""
+        request, former = self._request, parts[0].patient
+        there = await one_of(self._unit, Level.PATIENT, request.patient)
+        patient = request.patient if there is None else str(there["_id"])
+        if former == patient:
+            raise Conflict(f"the {request.level} {request.entities[0][:80]!r} is there already")
+        if there is None and request.demographics is None:
+            raise NotFound(f"there is no patient {request.patient[:80]!r}")
+        merge = Move(
+            request.edit,
+            Level.PATIENT,
+            (former,),
+            patient,
+            before=former,
+            after=patient,
+            user=request.user,
+            time=request.time,
+            from_now_on=request.from_now_on,
+        )
+        studies = dict.fromkeys((part.owner, part.study) for part in parts)
+        moves = [replace(merge, level=Level.STUDY, path=path, from_now_on=False) for path in studies]
+        return ([merge, *moves] if request.level is Level.PATIENT else moves), patient
+
+    async def _of_series(self, found: Sequence[Document], parts: Sequence[Part]) -> tuple[list[Move], str]:
+        """Make the moves of series; name the patient that they go to."""
+        request = self._request
+        if len({one["study"] for one in found}) > 1:
+            raise Conflict("the series are of several studies; split one study at a time")
+        here = await self._unit.one("studies", found[0]["study"])
+        if here is None:
+            raise NotFound(f"there is no study of the series {request.entities[0][:80]!r}")
+        if request.is_split:
+            all_series = {one["_id"] for one in await self._unit.all("series", {"study": here["_id"]}, "_id")}
+            if all_series <= {one["_id"] for one in found}:
+                raise Conflict("a split of all series would leave nothing in the study")
+            patient, study, owner = here["patient"], request.study, here["patient"]
+            values = study_values(orjson.loads(here["attributes"]))
+        else:
+            target = await self._one(Level.STUDY, request.study)
+            if target["_id"] == here["_id"]:
+                raise Conflict(f"the series {request.entities[0][:80]!r} is there already")
+            patient, study, owner = target["patient"], target["uid"], natural_places(Level.STUDY, target)[0][0]
+            values = study_values(await said_of_study(self._unit, target["_id"]))
+        moves = [
+            Move(
+                request.edit,
+                Level.SERIES,
+                (natural.patient, natural.study, natural.series),
+                owner,
+                study,
+                values,
+                here["key"],
+                key_of(study, owner),
+                request.user,
+                request.time,
+                is_split=request.is_split,
+            )
+            for natural in dict.fromkeys(part.natural for part in parts)
+        ]
+        return moves, patient
+
+    async def _moved_to(self, patient: str) -> list[Part]:
+        """List the parts that something moved to a patient."""
+        studies = [one["_id"] for one in await self._unit.all("studies", {"patient": patient}, "_id")]
+        origins = await self._unit.among("origins", studies, by="study")
+        return await parts_of(self._unit, [one for one in origins if "moved" in one])
+
+
+async def undo(unit: UnitOfWork, edit: str) -> list[MovedSeries] | None:
+    """Take moves back, for `Catalog.undo_move`."""
+    moves = StoredMoves(unit)
+    removed = await moves.where({"_id": edit})
+    if not removed:
+        return None
+    parts = await whole(unit, await parts_via(unit, edit))
+    studies = {move.path[1] for move in removed if len(move.path) > 1}
+    uids = {(Level.STUDY, uid) for uid in studies}
+    await unit.announce(Intent(moved=edit, origins=[part.id for part in parts], uids=uids))
+    await moves.remove(edit)
+    moved = await Relocation(unit, moves).run(parts)
+    await moves.forget_demographics()
+    await forget_claims(unit, studies, ())
+    return moved
+
+
+async def settle_moves(unit: UnitOfWork, intent: Intent) -> None:
+    """Finish or undo moves, and what follows from claims, of an interrupted write; may be repeated."""
+    moves = StoredMoves(unit)
+    if intent.moved:
+        await moves.settle_demographics(intent.moved)
+    if intent.moves:
+        await moves.forget_demographics()
+    parts = await parts_of(unit, await unit.among("origins", intent.origins))
+    await Relocation(unit, moves).run(await whole(unit, parts), rekey=bool(intent.moves))
+    if intent.moved:
+        await forget_claims(unit, {uid for level, uid in intent.uids if level is Level.STUDY}, ())
+
+
+async def moves_of(unit: UnitOfWork, level: Level, reference: str) -> list[Move]:
+    """List the moves of an entity, for `Catalog.moves`."""
+    entity = await one_of(unit, level, reference)
+    stored = StoredMoves(unit)
+    if entity is None or level is Level.INSTANCE or not await stored.are_any():
+        return []
+    if level is Level.PATIENT:
+        into = await stored.where({"patients": {"$in": [entity["_id"]]}})
+        return [one for one in into if one.level is Level.PATIENT and one.patient == entity["_id"]]
+    if level is Level.SERIES:
+        paths = [(*place, entity["uid"]) for place in natural_places(level, entity)]
+        return await stored.of([subject_of(level, *path) for path in paths])
+    subjects = [subject_of(level, *place, entity["uid"]) for place in natural_places(level, entity)]
+    keys = natural_keys(level, entity)
+    found = await stored.where({"$or": [{"subjects": {"$in": subjects}}, {"studies": {"$in": keys}}]})
+    return [one for one in found if one.subject in subjects or _is_of_series_at(one, keys)]
+
+
+def _is_of_series_at(move: Move, keys: Sequence[str]) -> bool:
+    """Tell whether a move took a series out of the study with some keys, or is a split that made it."""
+    return move.level is Level.SERIES and (move.before in keys or (move.is_split and move.after in keys))
+
+
+async def merged_into(unit: UnitOfWork, patient: str) -> str | None:
+    """Follow the merges of a patient that is there no more, for `Catalog.merged_into`."""
+    stored, seen = StoredMoves(unit), set[str]()
+    while await unit.one("patients", patient) is None:
+        seen.add(patient)
+        moves = await stored.of([subject_of(Level.PATIENT, patient)])
+        if not moves or moves[-1].patient in seen:
+            return None
+        patient = moves[-1].patient
+    return patient if seen else None
