@@ -10,7 +10,7 @@ from neurdicom.catalog.sqlite.edits import effective_edits
 from neurdicom.catalog.sqlite.lookup import any_moved, keys_of, row_of
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
-from neurdicom.catalog.sqlite.stored_moves import MovedOrigin
+from neurdicom.catalog.sqlite.stored_moves import OriginMove
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 
@@ -34,7 +34,7 @@ def edits_of_instances(
     if not is_moved:
         return own
     placed = {
-        pk: MovedOrigin.from_blob(blob).edits
+        pk: OriginMove.from_blob(blob).edits
         for pk, blob in db.execute(
             f"SELECT pk, moved FROM origin WHERE pk {CHOSEN} AND moved IS NOT NULL", json_of(list(set(origins)))
         )

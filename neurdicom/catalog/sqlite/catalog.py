@@ -24,7 +24,7 @@ from neurdicom.catalog.sqlite import conflicts, editing, holdings, instances, lo
 from neurdicom.catalog.sqlite.connection import Connection, Connections
 from neurdicom.catalog.sqlite.documents import SqliteDocuments
 from neurdicom.catalog.sqlite.moving import Mover
-from neurdicom.catalog.sqlite.stored_moves import StoredMoves
+from neurdicom.catalog.sqlite.stored_moves import MoveTable
 from neurdicom.catalog.sqlite.storing import ArrivalWriter
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.catalog.sqlite.writer import Writer
@@ -179,7 +179,7 @@ class SqliteCatalog(Catalog):
         return await self._connections.read(lambda db: moving.moves_of(db, level, entity))
 
     async def merged_into(self, patient: str) -> str | None:
-        return await self._connections.read(lambda db: StoredMoves(db).merged_into(patient))
+        return await self._connections.read(lambda db: MoveTable(db).merged_into(patient))
 
     async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:
         return await self._connections.read(lambda db: moving.displaced(db, level, entity))

@@ -8,7 +8,7 @@ import orjson
 
 from neurdicom.catalog.moves import demographics_of
 from neurdicom.catalog.shown import LATEST_STUDIES, merged, of_latest
-from neurdicom.catalog.sqlite.parts import Part, parts_below
+from neurdicom.catalog.sqlite.parts import OriginPart, parts_below
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
@@ -43,14 +43,14 @@ def know_demographics(tx: Transaction, patient: str, otherwise: Mapping[str, Val
     tx.moves.set_demographics(patient, demographics_of(of_latest(said)))
 
 
-def claims_of_parts(db: sqlite3.Connection, parts: Iterable[Part]) -> list[dict[str, Value]]:
+def claims_of_parts(db: sqlite3.Connection, parts: Iterable[OriginPart]) -> list[dict[str, Value]]:
     """Look up what parts claim of the levels above them where they lie.
 
     Parameters
     ----------
     db : sqlite3.Connection
         A connection.
-    parts : iterable of Part
+    parts : iterable of OriginPart
         The parts.
     """
     found = []

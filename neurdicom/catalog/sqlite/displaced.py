@@ -72,7 +72,17 @@ def file_of(tx: Transaction, entity: str) -> StoredFile | None:
 
 
 def shown_file(tx: Transaction, series: int, uid: str) -> StoredFile | None:
-    """Find the file that an instance of a series shows, by its UID."""
+    """Find the file that an instance of a series shows.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    series : int
+        Row of the series.
+    uid : str
+        SOP Instance UID.
+    """
     row = tx.db.execute(
         f"{_SELECT} WHERE instance.parent = ? AND (instance.id = ? OR (instance.id > ? AND instance.id < ?))",
         (series, uid, *key_range(uid)),

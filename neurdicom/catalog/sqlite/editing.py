@@ -17,7 +17,7 @@ from neurdicom.catalog.sqlite.lookup import KEY, own_keys, row_of
 from neurdicom.catalog.sqlite.refresh import edits_of_all
 from neurdicom.catalog.sqlite.rows import write_row
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
-from neurdicom.catalog.sqlite.stored_moves import StoredMoves
+from neurdicom.catalog.sqlite.stored_moves import MoveTable
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 from neurdicom.dicom.query.indexed import attributes_of
@@ -102,7 +102,7 @@ def _of_file(db: sqlite3.Connection, row: int, fields: set[str]) -> dict[str, Va
 
 def _show(db: sqlite3.Connection, edits: StoredEdits, changed: Mapping[tuple[Level, int], Mapping[str, Value]]) -> None:
     """Apply the stored edits to entities, by level and row; instances show also the given values of their files."""
-    entities = Entities(db, edits, ShownIds(db), StoredMoves(db))
+    entities = Entities(db, edits, ShownIds(db), MoveTable(db))
     for (level, row), of_file in changed.items():
         if level is Level.INSTANCE:
             _, shown = _key_and_shown(db, level, row)

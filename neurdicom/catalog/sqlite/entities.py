@@ -23,7 +23,7 @@ from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
 from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys
 from neurdicom.catalog.sqlite.settle import settle_series_key, settle_study_key
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
-from neurdicom.catalog.sqlite.stored_moves import MovedOrigin, StoredMoves
+from neurdicom.catalog.sqlite.stored_moves import MoveTable, OriginMove
 from neurdicom.dicom.identity import SEPARATOR, Place, earlier_keys, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
@@ -74,7 +74,7 @@ class Entities:
     Counts are added up, and what entities show is recomputed, in `finish`.
     """
 
-    def __init__(self, db: sqlite3.Connection, edits: StoredEdits, ids: ShownIds, moves: StoredMoves) -> None:
+    def __init__(self, db: sqlite3.Connection, edits: StoredEdits, ids: ShownIds, moves: MoveTable) -> None:
         self._db = db
         self._edits = edits
         self._ids = ids
@@ -231,6 +231,7 @@ class Entities:
         self._db.execute("UPDATE study SET modalities = ? WHERE pk = ?", (text, study))
 
     def collect_modalities(self, study: int) -> None:
+        """Write the modalities of a study anew, from its series."""
         rows = self._db.execute("SELECT attributes FROM series WHERE parent = ?", (study,)).fetchall()
         found = {orjson.loads(attributes).get("modality") for (attributes,) in rows}
         self._set_modalities(study, found - {None, ""})
@@ -407,7 +408,7 @@ def _origin_row(row: Sequence[Any]) -> OriginRow:
     if blob is None:
         natural, below = NaturalSeries(patient_id, study_uid, series_uid), series_below
     else:
-        natural = MovedOrigin.from_blob(blob).natural
+        natural = OriginMove.from_blob(blob).natural
         below = natural.below
     study_key, series_key = f"{study_uid}{SEPARATOR}{study_digest}", f"{series_uid}{SEPARATOR}{series_digest}"
     place = Place(patient_id, study_key, series_key, "")

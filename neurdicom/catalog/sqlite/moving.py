@@ -18,10 +18,10 @@ from neurdicom.catalog.moves import (
 from neurdicom.catalog.shown import merged
 from neurdicom.catalog.sqlite.demographics import claims_of_parts, know_demographics
 from neurdicom.catalog.sqlite.lookup import any_moved, row_of
-from neurdicom.catalog.sqlite.parts import Part, keys_by, moved_parts, parts_below
-from neurdicom.catalog.sqlite.relocation import Relocation
+from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, moved_parts, parts_below
+from neurdicom.catalog.sqlite.relocation import RowRelocation
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
-from neurdicom.catalog.sqlite.stored_moves import StoredMoves
+from neurdicom.catalog.sqlite.stored_moves import MoveTable
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.identity import SEPARATOR, key_of, uid_of
@@ -50,7 +50,7 @@ class Mover:
         self._tx.moves.put(moves)
         if request.demographics is not None:
             parts += [part for part in moved_parts(self._db, patient=patient) if part not in parts]
-        return Relocation(self._tx).run(_whole(self._db, parts))
+        return RowRelocation(self._tx).run(_whole(self._db, parts))
 
     def _row(self, level: Level, reference: str) -> int:
         row = row_of(self._db, level, reference)
@@ -68,7 +68,7 @@ class Mover:
             raise NotFound(f"there is no patient {request.patient[:80]!r}")
         return request.patient
 
-    def _study_moves(self, request: MoveRequest, parts: Sequence[Part]) -> list[Move]:
+    def _study_moves(self, request: MoveRequest, parts: Sequence[OriginPart]) -> list[Move]:
         """Make the moves of a study, or of a patient and its studies."""
         former = parts[0].patient_id
         if former == request.patient:
@@ -88,7 +88,9 @@ class Mover:
         moves = [replace(merge, level=Level.STUDY, path=path, from_now_on=False) for path in studies]
         return [merge, *moves] if request.level is Level.PATIENT else moves
 
-    def _series_moves(self, request: MoveRequest, rows: Sequence[int], parts: Sequence[Part]) -> tuple[list[Move], str]:
+    def _series_moves(
+        self, request: MoveRequest, rows: Sequence[int], parts: Sequence[OriginPart]
+    ) -> tuple[list[Move], str]:
         """Make the moves of series, and name the patient that they go to."""
         here = parts[0]
         if len({part.study for part in parts}) > 1:
@@ -140,7 +142,7 @@ class Mover:
         removed = self._tx.moves.remove(edit)
         if not removed:
             return None
-        moved = Relocation(self._tx).run(_whole(self._db, moved_parts(self._db, via=edit)))
+        moved = RowRelocation(self._tx).run(_whole(self._db, moved_parts(self._db, via=edit)))
         self._tx.moves.forget_demographics()
         for study_uid in dict.fromkeys(move.path[1] for move in removed if move.level is not Level.PATIENT):
             self._tx.entities.forget_claims(study_uid)
@@ -150,7 +152,7 @@ class Mover:
 def moves_of(db: sqlite3.Connection, level: Level, reference: str) -> list[Move]:
     """List the moves of an entity, for `Catalog.moves`."""
     row = row_of(db, level, reference)
-    stored = StoredMoves(db)
+    stored = MoveTable(db)
     if row is None or level is Level.INSTANCE or not stored.any:
         return []
     parts = parts_below(db, level, row)
@@ -185,7 +187,7 @@ def displaced(db: sqlite3.Connection, level: Level, reference: str) -> list[Disp
     ]
 
 
-def _whole(db: sqlite3.Connection, parts: Iterable[Part]) -> list[Part]:
+def _whole(db: sqlite3.Connection, parts: Iterable[OriginPart]) -> list[OriginPart]:
     """Complete the parts of natural series: all of one lie in one series."""
     wanted = {part.natural for part in parts}
     series = dict.fromkeys(part.series for part in parts)

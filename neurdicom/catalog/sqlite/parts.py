@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import orjson
 
 from neurdicom.catalog.moves import NaturalSeries, canonical
-from neurdicom.catalog.sqlite.stored_moves import MovedOrigin
+from neurdicom.catalog.sqlite.stored_moves import OriginMove
 from neurdicom.dicom.identity import key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OriginPart:
     """An origin, where its files say that they lie, and where they lie.
 
     Attributes
@@ -26,7 +26,7 @@ class Part:
         Id of the patient in the key of its study.
     study_uid, patient_id : str
         UID of the study and id of the patient where it lies.
-    moved : MovedOrigin or None
+    moved : OriginMove or None
         What moves say of it.
     """
 
@@ -38,7 +38,7 @@ class Part:
     owner: str
     study_uid: str
     patient_id: str
-    moved: MovedOrigin | None
+    moved: OriginMove | None
 
     @property
     def is_unmoved(self) -> bool:
@@ -68,7 +68,7 @@ _TABLES = {
 }
 
 
-def parts_below(db: sqlite3.Connection, level: Level, pk: int) -> list[Part]:
+def parts_below(db: sqlite3.Connection, level: Level, pk: int) -> list[OriginPart]:
     """List the origins below a patient, study or series, by the arrival of their earliest instances.
 
     Parameters
@@ -83,7 +83,9 @@ def parts_below(db: sqlite3.Connection, level: Level, pk: int) -> list[Part]:
     return _parts(db.execute(_SELECT.format(tables=_TABLES[level], condition=f"{level}.pk = ?"), (pk,)))
 
 
-def moved_parts(db: sqlite3.Connection, *, via: str = "", patient: str = "", any_of_them: bool = False) -> list[Part]:
+def moved_parts(
+    db: sqlite3.Connection, *, via: str = "", patient: str = "", any_of_them: bool = False
+) -> list[OriginPart]:
     """List the origins that a move is in force of: by the id of its edit, all that lie at a patient, or all.
 
     Parameters
@@ -132,14 +134,14 @@ def natural_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
     return keys_by(level, parts_below(db, level, pk))
 
 
-def keys_by(level: Level, parts: Sequence[Part]) -> list[str]:
+def keys_by(level: Level, parts: Sequence[OriginPart]) -> list[str]:
     """List the keys that the entity of some parts has by them, the canonical one first.
 
     Parameters
     ----------
     level : Level
         Level of the entity.
-    parts : sequence of Part
+    parts : sequence of OriginPart
         Its parts, by the arrival of their earliest instances.
     """
     first = canonical((part.key(level), part.is_in_place(level)) for part in parts)
@@ -166,15 +168,15 @@ def displaced_keys(db: sqlite3.Connection, series: Iterable[int]) -> dict[tuple[
     return found
 
 
-def _parts(rows: Iterable[Sequence[object]]) -> list[Part]:
+def _parts(rows: Iterable[Sequence[object]]) -> list[OriginPart]:
     found = []
     for pk, blob, series, series_id, study, study_id, patient, patient_id in rows:
-        moved = MovedOrigin.from_blob(blob) if isinstance(blob, bytes) else None
+        moved = OriginMove.from_blob(blob) if isinstance(blob, bytes) else None
         study_uid = uid_of(str(study_id))
         natural = moved.natural if moved else NaturalSeries(str(patient_id), study_uid, uid_of(str(series_id)))
         owner = moved.owner if moved else str(patient_id)
         found.append(
-            Part(
+            OriginPart(
                 int(str(pk)),
                 int(str(series)),
                 int(str(study)),

@@ -10,7 +10,7 @@ from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.lookup import claims_of
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.shown_ids import Namesake, ShownIds
-from neurdicom.catalog.sqlite.stored_moves import StoredMoves
+from neurdicom.catalog.sqlite.stored_moves import MoveTable
 from neurdicom.dicom.identity import SEPARATOR, Belonging, PatientClaim, Place, belonging, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 
@@ -53,9 +53,7 @@ class Decision:
     refusal: Refusal | None
 
 
-def decide(
-    db: sqlite3.Connection, ids: ShownIds, moves: StoredMoves, new: NewInstance, policy: StorePolicy
-) -> Decision:
+def decide(db: sqlite3.Connection, ids: ShownIds, moves: MoveTable, new: NewInstance, policy: StorePolicy) -> Decision:
     """Decide where an arrival lies whose claims are not known yet.
 
     Parameters
@@ -64,7 +62,7 @@ def decide(
         The writer's connection.
     ids : ShownIds
         The ids of this transaction.
-    moves : StoredMoves
+    moves : MoveTable
         The moves in force.
     new : NewInstance
         The arrival.

@@ -11,7 +11,7 @@ from neurdicom.catalog.projection import to_json
 from neurdicom.catalog.sqlite.displaced import apply_edits, settle_displaced
 from neurdicom.catalog.sqlite.entities import COMPRESSION
 from neurdicom.catalog.sqlite.lookup import KEY
-from neurdicom.catalog.sqlite.parts import Part
+from neurdicom.catalog.sqlite.parts import OriginPart
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of, remove_keys
 from neurdicom.catalog.sqlite.settle import settle_series_key, settle_study_key
 from neurdicom.catalog.sqlite.transaction import Transaction
@@ -25,15 +25,15 @@ class _Group:
     """The parts of a natural series, in the one series where they lie."""
 
     natural: NaturalSeries
-    parts: Sequence[Part]
+    parts: Sequence[OriginPart]
 
     @property
     def pks(self) -> list[int]:
         return [part.pk for part in self.parts]
 
 
-class Relocation:
-    """Relocation of natural series within one transaction.
+class RowRelocation:
+    """RowRelocation of natural series within one transaction.
 
     Parameters
     ----------
@@ -48,19 +48,19 @@ class Relocation:
         self._uids: dict[Level, set[str]] = {Level.STUDY: set(), Level.SERIES: set()}
 
     def run(
-        self, parts: Iterable[Part], renamed: Mapping[NaturalSeries, NaturalSeries] | None = None
+        self, parts: Iterable[OriginPart], renamed: Mapping[NaturalSeries, NaturalSeries] | None = None
     ) -> list[MovedSeries]:
         """Place parts again by the moves in force; return the natural series that lie somewhere else than before.
 
         Parameters
         ----------
-        parts : iterable of Part
+        parts : iterable of OriginPart
             All parts of the natural series.
         renamed : Mapping, optional
             New natural paths of those whose study goes over to another patient.
         """
         self._tx.entities.write_counts()
-        groups: dict[NaturalSeries, list[Part]] = {}
+        groups: dict[NaturalSeries, list[OriginPart]] = {}
         for part in parts:
             groups.setdefault(part.natural, []).append(part)
         before = {natural: self._keys(found[0].series) for natural, found in groups.items()}
@@ -112,7 +112,7 @@ class Relocation:
         self._write_origins(group, placement)
         return series
 
-    def _study_row(self, placement: Placement, here: Part) -> int:
+    def _study_row(self, placement: Placement, here: OriginPart) -> int:
         if (here.patient_id, here.study_uid) == (placement.patient, placement.study):
             return here.study
         patient = self._tx.entities.patient_row(placement.patient)
@@ -127,7 +127,7 @@ class Relocation:
         found = self._tx.ids.namesakes(level, uid, all_of_them=True)
         return next((one.pk for one in found if one.parent == parent), None)
 
-    def _make(self, level: Level, uid: str, parent: int, here: Part, **more: object) -> int:
+    def _make(self, level: Level, uid: str, parent: int, here: OriginPart, **more: object) -> int:
         """Insert a study or series that has no attributes yet, and an id that `_settle` replaces."""
         (source,) = self._db.execute("SELECT first FROM origin WHERE pk = ?", (here.pk,)).fetchone()
         columns = {"id": self._tx.ids.placeholder(uid), "parent": parent, "digest": "", "source": source, **more}
@@ -225,12 +225,14 @@ class Relocation:
         self._db.execute(f"UPDATE {level} SET {terms} WHERE pk {CHOSEN}", json_of(list(pks)))
 
 
-def renamed_paths(parts: Iterable[Part], study_uid: str, former: str, to: str) -> dict[NaturalSeries, NaturalSeries]:
+def renamed_paths(
+    parts: Iterable[OriginPart], study_uid: str, former: str, to: str
+) -> dict[NaturalSeries, NaturalSeries]:
     """Map the natural series of a study that goes over to another patient to those that they are from now on.
 
     Parameters
     ----------
-    parts : iterable of Part
+    parts : iterable of OriginPart
         Parts of any studies.
     study_uid : str
         UID of the study.

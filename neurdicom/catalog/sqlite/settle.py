@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from neurdicom.catalog.sqlite.parts import Part, keys_by, parts_below
+from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, parts_below
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.dicom.identity import SEPARATOR
 from neurdicom.dicom.query.attributes import Level
@@ -32,7 +32,7 @@ def settle_series_key(db: sqlite3.Connection, pk: int) -> None:
         )
 
 
-def _of(parts: Sequence[Part], natural: object) -> list[int]:
+def _of(parts: Sequence[OriginPart], natural: object) -> list[int]:
     return [part.pk for part in parts if part.natural == natural]
 
 

@@ -16,7 +16,7 @@ from neurdicom.dicom.query.conditions import Value
 
 
 @dataclass(frozen=True, slots=True)
-class MovedOrigin:
+class OriginMove:
     """What an origin has beside its claims, where moves place its instances.
 
     Attributes
@@ -53,7 +53,7 @@ class MovedOrigin:
         return cls(NaturalSeries(*natural), owner, tuple(via), made, claims)
 
 
-class StoredMoves:
+class MoveTable:
     """The moves in force, by what they are of, and the patients that something was moved to.
 
     Attributes
@@ -84,7 +84,7 @@ class StoredMoves:
                 placement: Placement = found.value
                 return placement
 
-    def moved(self, natural: NaturalSeries, placement: Placement, claims: Mapping[str, Value]) -> MovedOrigin | None:
+    def moved(self, natural: NaturalSeries, placement: Placement, claims: Mapping[str, Value]) -> OriginMove | None:
         """Describe an origin of a natural series; None where no move is in force.
 
         Parameters
@@ -100,7 +100,7 @@ class StoredMoves:
             return None
         edits = placement_edits(natural, placement, self.demographics(placement.patient))
         via = tuple(move.edit for move in placement.via)
-        return MovedOrigin(natural, placement.owner, via, edits, claims)
+        return OriginMove(natural, placement.owner, via, edits, claims)
 
     def put(self, moves: Sequence[Move]) -> None:
         """Store moves, in the order in which they are made."""

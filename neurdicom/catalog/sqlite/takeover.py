@@ -2,8 +2,8 @@
 
 from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.demographics import know_demographics
-from neurdicom.catalog.sqlite.parts import Part, moved_parts, parts_below
-from neurdicom.catalog.sqlite.relocation import Relocation, renamed_paths
+from neurdicom.catalog.sqlite.parts import OriginPart, moved_parts, parts_below
+from neurdicom.catalog.sqlite.relocation import RowRelocation, renamed_paths
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -48,10 +48,10 @@ def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> N
             pks = [part.pk for part in parts if part.natural == before]
             for uid in _instance_uids(tx, pks):
                 tx.edits.adopt(Level.INSTANCE, f"{uid}{SEPARATOR}{after.below}", (f"{uid}{SEPARATOR}{before.below}",))
-    Relocation(tx).run(parts, renamed)
+    RowRelocation(tx).run(parts, renamed)
 
 
-def _is_concerned(part: Part, study_uid: str, former: str) -> bool:
+def _is_concerned(part: OriginPart, study_uid: str, former: str) -> bool:
     return (former, study_uid) in ((part.natural.patient, part.natural.study), (part.owner, part.study_uid))
 
 

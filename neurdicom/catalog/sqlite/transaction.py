@@ -7,7 +7,7 @@ from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.entities import Entities
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of, remove_keys
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
-from neurdicom.catalog.sqlite.stored_moves import StoredMoves
+from neurdicom.catalog.sqlite.stored_moves import MoveTable
 from neurdicom.dicom.query.attributes import Level
 
 
@@ -22,7 +22,7 @@ class Transaction:
         The edits.
     ids : ShownIds
         The ids of entities.
-    moves : StoredMoves
+    moves : MoveTable
         The moves in force.
     entities : Entities
         The levels above the instance.
@@ -32,7 +32,7 @@ class Transaction:
         self.db = db
         self.edits = StoredEdits(db)
         self.ids = ShownIds(db)
-        self.moves = StoredMoves(db)
+        self.moves = MoveTable(db)
         self.entities = Entities(db, self.edits, self.ids, self.moves)
 
     def add_garbage(self, keys: Iterable[str], place: str = "") -> None:
