@@ -22,6 +22,7 @@ from neurdicom.testing.catalog_described import DescribedContract
 from neurdicom.testing.catalog_editing import EditingContract
 from neurdicom.testing.catalog_holdings import HoldingContract
 from neurdicom.testing.catalog_identity import IdentityContract
+from neurdicom.testing.catalog_labels import LabelContract
 from neurdicom.testing.catalog_places import PlaceContract
 from neurdicom.testing.catalog_queries import QueryContract
 from neurdicom.testing.catalog_storing import StoringContract
@@ -39,6 +40,7 @@ class ArchiveContract(
     QueryContract,
     DescribedContract,
     HoldingContract,
+    LabelContract,
 ):
     """Contract suite of the archive port (`catalog.base.Catalog`)."""
 
