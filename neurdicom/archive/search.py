@@ -16,12 +16,12 @@ from neurdicom.dicom.query.labels import LABELS
 #: From so many instances on, ordering them would hold the event loop, so a thread does it.
 _MANY = 500
 
+#: Up to so many entities, looking up their labels costs no more than the question whether there are any.
+_FEW = 20
+
 
 class SearchService:
-    """Service that returns entities of the catalog, with their labels; edits are applied.
-
-    Queries may have conditions on `labels`: the entity itself has one of them.
-    """
+    """Service that returns entities of the catalog, with their labels; edits are applied."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -36,12 +36,14 @@ class SearchService:
         return (await self._labelled(level, [entity]))[0]
 
     async def _labelled(self, level: Level, entities: list[Entity]) -> list[Entity]:
-        marks = await self._labels.marks(level, [entity["key"] for entity in entities]) if entities else {}
+        keys = [entity["key"] for entity in entities]
+        is_needed = len(keys) < _FEW or await self._labels.has_any(level)
+        marks = await self._labels.marks(level, keys) if is_needed else {}
         return [{**entity, LABELS: names_in(marks.get(entity["key"], ()))} for entity in entities]
 
     async def find(self, query: Query) -> Page:
         """Find the entities that meet a query."""
-        page = await self._catalog.find(await self._by_key(query))
+        page = await self._catalog.find(query)
         return Page(await self._labelled(query.level, page.items), page.total)
 
     async def conflicts(self) -> list[UidConflict]:
@@ -87,7 +89,6 @@ class SearchService:
         NotFound, Ambiguous
             As `children`.
         """
-        query = await self._by_key(query)
         if level is Level.SERIES and not query.sort:
             page = await self._in_slice_order(entity, query)
         else:
@@ -95,9 +96,6 @@ class SearchService:
         if not page.total:
             await get_entity(self._catalog, level, entity)
         return page
-
-    async def _by_key(self, query: Query) -> Query:
-        return replace(query, conditions=await self._labels.by_key(query.level, query.conditions))
 
     async def _in_slice_order(self, series: str, query: Query) -> Page:
         # The order depends on every slice, so the page is cut from the whole series.

@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+<<<<<<< HEAD
 from neurdicom.archive.labels.store import LabelStore
 from neurdicom.archive.lookup import missing, series_of
+=======
+from neurdicom.archive.lookup import missing, place_of, series_of
+>>>>>>> next
 from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Entity
@@ -98,9 +102,15 @@ class Selection:
         }
 
     def conditions(self) -> tuple[Condition, ...]:
-        """Convert the filters to conditions, of which those on labels are yet to be translated. Raises `Invalid`."""
+        """Convert the filters to conditions of the catalog. Raises `Invalid`."""
         assert self.level is not None
         return parse_filters(self.level, self.filters)
+
+    def queries(self) -> list[tuple[Level, tuple[Condition, ...]]]:
+        """Convert to queries: the selected entities are those that meet the conditions, and all below them."""
+        if self.level is not None:
+            return [(self.level, self.conditions())]
+        return [(level, (AnyOf(level.value, tuple(ids)),)) for level, ids in self.ids.items()]
 
 
 class Selector:
@@ -109,13 +119,6 @@ class Selector:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._search = SearchService(catalog)
-        self._labels = LabelStore(catalog)
-
-    async def queries(self, selection: Selection) -> list[tuple[Level, tuple[Condition, ...]]]:
-        """Convert to queries: the selected entities are those that meet the conditions, and all below them."""
-        if selection.level is not None:
-            return [(selection.level, await self._labels.by_key(selection.level, selection.conditions()))]
-        return [(level, (AnyOf(level.value, tuple(ids)),)) for level, ids in selection.ids.items()]
 
     async def resolve(self, selection: Selection) -> Selection:
         """Replace the ids of a selection by keys, which mean the same at any later time.
@@ -160,7 +163,7 @@ class Selector:
         if len(selection.ids) < 2:
             return {}  # nothing lies below another selected entity
         present: dict[Level, frozenset[str]] = {}
-        for level, conditions in await self.queries(selection):
+        for level, conditions in selection.queries():
             pages = [page async for page in self._pages(level, conditions)]
             present[level] = frozenset(entity["id"] for page in pages for entity in page)
         return present
@@ -168,7 +171,7 @@ class Selector:
     async def series(self, selection: Selection) -> AsyncIterator[Entity]:
         """Yield the series that are selected as a whole, each once."""
         present = await self._present(selection)
-        for level, conditions in await self.queries(selection):
+        for level, conditions in selection.queries():
             if level is Level.INSTANCE:
                 continue
             async for page in self._pages(level, conditions):
@@ -186,7 +189,7 @@ class Selector:
             except NotFound:  # deleted meanwhile
                 continue
             yield series, page.items
-        selected = [conditions for level, conditions in await self.queries(selection) if level is Level.INSTANCE]
+        selected = [conditions for level, conditions in selection.queries() if level is Level.INSTANCE]
         if not selected:
             return
         present = await self._present(selection)

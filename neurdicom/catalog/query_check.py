@@ -4,6 +4,7 @@ from neurdicom.catalog.projection import INT64
 from neurdicom.catalog.shown import holder_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Scalar, Word
+from neurdicom.dicom.query.labels import LABELS
 from neurdicom.errors import Invalid
 
 LEVEL_NAMES = frozenset(level.value for level in Level)
@@ -18,7 +19,9 @@ def check_query(query: Query) -> None:
     """Check that a level can be filtered and sorted by the fields of a query. Raises `Invalid`."""
     for condition in query.conditions:
         field = condition.field
-        if field in IN_STUDY:
+        if field == LABELS:
+            known = isinstance(condition, AnyOf)
+        elif field in IN_STUDY:
             known = query.level is not Level.PATIENT
         elif field in LEVEL_NAMES:
             known = Level(field) in (*query.level.above, query.level)

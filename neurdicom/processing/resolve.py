@@ -239,7 +239,7 @@ class JobItems:
 
     async def count(self, selection: Selection, tool: Tool) -> int | None:
         """Estimate the number of items, where the catalog can count them at once; None where it can't."""
-        queries = await self._selector.queries(selection)
+        queries = selection.queries()
         if len(queries) > 1:
             return None
         _, conditions = queries[0]

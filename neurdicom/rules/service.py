@@ -5,7 +5,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from neurdicom.archive.labels.store import LabelStore
 from neurdicom.archive.selection import Selection
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import DocumentQuery
@@ -57,7 +56,6 @@ class RuleService:
     ) -> None:
         self._catalog = catalog
         self._documents = catalog.documents
-        self._labels = LabelStore(catalog)
         self._tracker = tracker
         self._stable = StableService(catalog.documents, tracker, self)
         self._processing = processing
@@ -192,8 +190,7 @@ class RuleService:
         return await is_derived_here(self._catalog, series) is not False
 
     async def _meets(self, series: str, rule: Rule) -> bool:
-        queried = await self._labels.by_key(Level.INSTANCE, rule.queried())
-        conditions = (AnyOf("series", (series,)), *queried)
+        conditions = (AnyOf("series", (series,)), *rule.queried())
         return bool((await self._catalog.find(Query(Level.INSTANCE, conditions, limit=1, counted=False))).items)
 
     async def _start(self, rule: Rule, stable: StableSeries) -> None:

@@ -25,6 +25,7 @@ from neurdicom.testing.catalog_following import FollowingContract
 from neurdicom.testing.catalog_fusing import FusingContract
 from neurdicom.testing.catalog_holdings import HoldingContract
 from neurdicom.testing.catalog_identity import IdentityContract
+from neurdicom.testing.catalog_labels import LabelContract
 from neurdicom.testing.catalog_moves import MoveContract
 from neurdicom.testing.catalog_places import PlaceContract
 from neurdicom.testing.catalog_queries import QueryContract
@@ -49,6 +50,7 @@ class ArchiveContract(
     FollowingContract,
     TakenMoveContract,
     HoldingContract,
+    LabelContract,
 ):
     """Contract suite of the archive port (`catalog.base.Catalog`)."""
 

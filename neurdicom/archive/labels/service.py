@@ -11,7 +11,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
-from neurdicom.dicom.query.labels import PROTECTED, check_label
+from neurdicom.dicom.query.labels import LABELS, PROTECTED, check_label
 from neurdicom.errors import Conflict, NotFound
 
 #: Most labels of one entity.
@@ -122,10 +122,7 @@ class LabelService:
         return [LabelUse(name, {level: await self._count(level, name) for level in Level}) for name in names], total
 
     async def _count(self, level: Level, label: str) -> int:
-        keys = await self._store.entities(level, [label])
-        if not keys:
-            return 0
-        return (await self._catalog.find(Query(level, (AnyOf(level.value, keys),), limit=0))).total
+        return (await self._catalog.find(Query(level, (AnyOf(LABELS, (label,)),), limit=0))).total
 
     async def protected(self, studies: Sequence[Entity]) -> set[str]:
         """Select the studies that are protected, or whose patient is.

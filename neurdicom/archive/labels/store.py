@@ -9,20 +9,17 @@ from typing import Any, Final, Self
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import DocumentQuery, IndexedDocument
+from neurdicom.catalog.labels import KIND, document_key, label_value, of_value, terms_of
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Condition
-from neurdicom.dicom.query.labels import LABELS
 from neurdicom.errors import Ambiguous
 
-#: Kind of the documents of labels, and of those of their names.
-KIND: Final = "label"
+#: Kind of the documents of the labels that are in use.
 NAME_KIND: Final = "label_name"
 
-#: Most values of a condition, and most documents that are read at once.
+#: Most values of a condition.
 _AT_ONCE: Final = 1000
-_PAGE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class LabelMark:
     @property
     def key(self) -> str:
         """Key of its document."""
-        return f"{self.level}/{self.entity}/{self.label}"
+        return document_key(self.level, self.entity, self.label)
 
     def to_document(self) -> dict[str, Any]:
         """Write the document that is kept in the catalog."""
@@ -104,8 +101,12 @@ class LabelStore:
             await self._documents.put(NAME_KIND, {name: IndexedDocument({"label": name}, [("label", name)])})
 
     async def _is_used(self, name: str) -> bool:
-        wanted = [TermCondition("label", "=", tuple(f"{level}/{name}" for level in Level))]
-        return bool((await self._documents.query(KIND, DocumentQuery(conditions=wanted, limit=1, counted=False))).items)
+        for level in Level:
+            wanted = [TermCondition("label", "=", (label_value(level, name),))]
+            one = DocumentQuery(conditions=wanted, order="creation", limit=1, counted=False)
+            if (await self._documents.query(KIND, one)).items:
+                return True
+        return False
 
     async def names(self, *, limit: int, offset: int, descending: bool) -> tuple[list[str], int]:
         """List a page of the labels that are in use, by code points.
@@ -134,8 +135,12 @@ class LabelStore:
 
     async def has_any(self, *levels: Level) -> bool:
         """Tell whether any entity of some levels has a label."""
-        wanted = [TermCondition("level", "=", levels)]
-        return bool((await self._documents.query(KIND, DocumentQuery(conditions=wanted, limit=1, counted=False))).items)
+        for level in levels:
+            first = DocumentQuery(after=f"{level}/", limit=1, counted=False)
+            found = (await self._documents.query(KIND, first)).items
+            if found and LabelMark.from_document(found[0]).level is level:
+                return True
+        return False
 
     async def marks(self, level: Level, keys: Collection[str], *labels: str) -> Marks:
         """Look up the labels of entities.
@@ -214,45 +219,14 @@ class LabelStore:
 
     async def _of(self, level: Level, names: Iterable[str], labels: Sequence[str]) -> AsyncIterator[LabelMark]:
         """Yield the marks of entities with some UIDs, or of patients with some ids."""
-        wanted = [f"{level}/{name}" for name in names]
+        wanted = [of_value(level, name) for name in names]
         for start in range(0, len(wanted), _AT_ONCE):
             conditions = [TermCondition("of", "=", tuple(wanted[start : start + _AT_ONCE]))]
             if labels:
-                conditions.append(TermCondition("label", "=", tuple(f"{level}/{label}" for label in labels)))
-            async for mark in self._meeting(conditions):
-                yield mark
-
-    async def _meeting(self, conditions: Sequence[TermCondition]) -> AsyncIterator[LabelMark]:
-        query = DocumentQuery(conditions=conditions, after="", limit=_PAGE, counted=False)
-        while True:
-            page = await self._documents.query(KIND, query)
-            for document in page.items:
+                conditions.append(TermCondition("label", "=", tuple(label_value(level, label) for label in labels)))
+            query = DocumentQuery(conditions=conditions, order="creation", counted=False)
+            for document in (await self._documents.query(KIND, query)).items:
                 yield LabelMark.from_document(document)
-            if len(page.items) < _PAGE:
-                return
-            query = replace(query, after=LabelMark.from_document(page.items[-1]).key)
-
-    async def entities(self, level: Level, labels: Collection[str]) -> tuple[str, ...]:
-        """List the keys, of now or of before, under which entities of a level have one of some labels."""
-        wanted = [TermCondition("label", "=", tuple(f"{level}/{label}" for label in labels))]
-        return tuple({mark.entity: None async for mark in self._meeting(wanted)})
-
-    async def by_key(self, level: Level, conditions: Sequence[Condition]) -> tuple[Condition, ...]:
-        """Translate conditions on labels to conditions on the entities that have them.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the query, whose own labels count.
-        conditions : sequence of Condition
-            Conditions of the query; others stay as they are.
-        """
-        return tuple([await self._by_key(level, condition) for condition in conditions])
-
-    async def _by_key(self, level: Level, condition: Condition) -> Condition:
-        if condition.field != LABELS or not isinstance(condition, AnyOf):
-            return condition
-        return AnyOf(level.value, await self.entities(level, [str(value) for value in condition.values]))
 
 
 def names_in(marks: Iterable[LabelMark]) -> list[str]:
@@ -261,5 +235,4 @@ def names_in(marks: Iterable[LabelMark]) -> list[str]:
 
 
 def _indexed(mark: LabelMark) -> IndexedDocument:
-    of, label = f"{mark.level}/{uid_of(mark.entity)}", f"{mark.level}/{mark.label}"
-    return IndexedDocument(mark.to_document(), [("of", of), ("label", label), ("level", mark.level.value)])
+    return IndexedDocument(mark.to_document(), terms_of(mark.level, mark.entity, mark.label))

@@ -9,6 +9,7 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from neurdicom.catalog.labels import entity_of, label_term
 from neurdicom.catalog.mongo.references import referred
 from neurdicom.catalog.mongo.schema import CROWDED, Document, carried_levels, collection, id_member
 from neurdicom.catalog.mongo.unit import UnitOfWork
@@ -30,6 +31,7 @@ from neurdicom.dicom.query.conditions import (
     search_key,
     word_key,
 )
+from neurdicom.dicom.query.labels import LABELS
 
 Database = AsyncIOMotorDatabase[Document]
 
@@ -174,6 +176,8 @@ class Filters:
         if isinstance(condition, Either):
             return {"$or": [await self._one(each) for each in condition.conditions]}
         level, field = self._level, condition.field
+        if field == LABELS:
+            return {"_id": await self._labelled(condition)}
         if field in LEVEL_NAMES:
             return {_row_member(level, Level(field)): await self._named(condition)}
         if field in IN_STUDY and (level, field) != (Level.STUDY, "modalities"):
@@ -192,6 +196,14 @@ class Filters:
         references = [str(value) for value in condition.values] if isinstance(condition, AnyOf) else []
         named = await referred(UnitOfWork(self._database, None), Level(condition.field), references)
         return {"$in": sorted({one["_id"] for ones in named.values() for one in ones})}
+
+    async def _labelled(self, condition: Simple) -> Document:
+        """Write the filter of the entities that have labels, by any of their keys."""
+        labels = [str(value) for value in condition.values] if isinstance(condition, AnyOf) else []
+        terms = [label_term(self._level, label) for label in labels]
+        found = self._database["documents"].find({"terms": {"$in": terms}}, {"key": 1})
+        keys = {entity_of(one["key"]): None async for one in found}
+        return await self._named(AnyOf(self._level.value, tuple(keys)))
 
     async def _rows(self, level: Level, where: Document, member: str = "_id") -> Document:
         found = self._database[collection(level)].find(where, {member: 1})

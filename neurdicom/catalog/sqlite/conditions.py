@@ -8,6 +8,7 @@ import orjson
 
 from neurdicom.catalog.projection import clean, has_many_keys, uid_field, words_of
 from neurdicom.catalog.query_check import IN_STUDY, LEVEL_NAMES, is_text, owner_of
+from neurdicom.catalog.sqlite.labels import ROW
 from neurdicom.catalog.sqlite.lookup import UID, any_shared, rows_of_all, shared
 from neurdicom.catalog.sqlite.schema import MERGED
 from neurdicom.dicom.identity import is_key
@@ -85,7 +86,7 @@ def rows_elsewhere(db: sqlite3.Connection, query: Query) -> _Clause | None:
     if len(query.conditions) != 1 or query.after is not None or isinstance(query.conditions[0], Either):
         return None
     condition = query.conditions[0]
-    owner = Level.STUDY if condition.field in IN_STUDY else owner_of(condition.field)
+    owner = _owner(query.level, condition)
     test, found = _parts(db, owner, condition)
     return _union(found) if owner is query.level and test is None else None
 
@@ -95,7 +96,7 @@ def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus:
     if isinstance(condition, Either):
         parts = [_condition(db, level, each, plus) for each in condition.conditions]
         return f"({' OR '.join(clause for clause, _ in parts)})", [value for _, each in parts for value in each]
-    owner = Level.STUDY if condition.field in IN_STUDY else owner_of(condition.field)
+    owner = _owner(level, condition)
     test, found = _parts(db, owner, condition)
     if test is not None and owner is level:
         clause, values = _test(f"{plus}{owner}.", test)
@@ -118,6 +119,13 @@ def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus:
     return f"{plus}{level}.parent IN ({rows})", values
 
 
+def _owner(level: Level, condition: Simple) -> Level:
+    """Look up the level whose table is searched for a condition of a query at a level."""
+    if condition.field == ROW:
+        return level
+    return Level.STUDY if condition.field in IN_STUDY else owner_of(condition.field)
+
+
 def _union(found: list[_Clause]) -> _Clause:
     return " UNION ".join(query for query, _ in found), [value for _, values in found for value in values]
 
@@ -125,6 +133,8 @@ def _union(found: list[_Clause]) -> _Clause:
 def _parts(db: sqlite3.Connection, owner: Level, condition: Simple) -> tuple[_Test | None, list[_Clause]]:
     """Split a condition into a test of a column of the table of a level, and queries for further rows of it."""
     field = condition.field
+    if field == ROW:
+        return _Test('"pk"', condition), []
     if field in IN_STUDY:
         return None, _studies_with(db, condition)
     if field in LEVEL_NAMES or field == uid_field(owner):

@@ -187,7 +187,9 @@ def _numbers_by_terms(kind: str, conditions: Sequence[TermCondition]) -> tuple[s
             excluded = f"SELECT 1 FROM term WHERE number = found.number AND term IN ({_marks(each.without)})"
             parts.append(f"NOT EXISTS ({excluded})")
             arguments += each.without
-    return f"SELECT DISTINCT number FROM term AS found WHERE {' AND '.join(parts)}", arguments
+    # Without DISTINCT the first numbers are found without looking at the others.
+    several = "" if len(ranges[0].exact) == 1 else "DISTINCT "
+    return f"SELECT {several}number FROM term AS found WHERE {' AND '.join(parts)}", arguments
 
 
 def _within(terms: TermRange) -> tuple[str, list[str]]:

@@ -12,7 +12,12 @@ from neurdicom.catalog.projection import assemble, uid_field
 from neurdicom.catalog.query_check import check_query, sorted_at
 from neurdicom.catalog.records import Entity, Page
 from neurdicom.catalog.sqlite.conditions import rows_elsewhere, where_clause
+<<<<<<< HEAD
 from neurdicom.catalog.sqlite.lookup import DIGEST, UID, any_shared, joined, row_of, rows_of_all
+=======
+from neurdicom.catalog.sqlite.labels import by_row
+from neurdicom.catalog.sqlite.lookup import UID, any_shared, joined, row_of, rows_of_all
+>>>>>>> next
 from neurdicom.dicom.identity import SEPARATOR, is_key
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Query
@@ -49,6 +54,7 @@ def get(db: sqlite3.Connection, level: Level, entity: str) -> Entity | None:
 def find(db: sqlite3.Connection, query: Query) -> Page:
     """Find a page of entities, and the exact total if it is counted."""
     check_query(query)
+    query = by_row(db, query)
     level = query.level
     everything = int(db.execute("SELECT count FROM total WHERE level = ?", (level,)).fetchone()[0])
     end = everything if query.limit is None else min(everything, query.offset + query.limit)

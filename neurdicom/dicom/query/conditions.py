@@ -97,7 +97,8 @@ class Query:
     conditions : tuple of Condition
         Conditions that must all hold, each by itself. Their fields are attributes of this level or of one above;
         `modalities` and `sop_classes` of the study, at its level and below, which hold if anything in the study is
-        found by a value; and `patient`, `study`, `series`, `instance` (`AnyOf` only), which take keys, of now or of
+        found by a value; `labels` (`AnyOf` only), which holds if the entity itself has one of them (`catalog.labels`);
+        and `patient`, `study`, `series`, `instance` (`AnyOf` only), which take keys, of now or of
         before, and UIDs, with all that they name. An attribute of a study or series is compared with the value that is
         shown and with those of its other files. Demographics are those of the study; a patient is found where any of
         its studies is, by each condition.

@@ -59,7 +59,7 @@ def parse_filters(level: Level, arguments: Mapping[str, str | Sequence[str]]) ->
     Codes, UIDs, dates and integers take a list (`CT,MR`). Dates, times and integers take a range: `a-b`, `a-` and,
     but for integers, `-b`; a lone `-5` is the number. A time of less precision covers all that it begins. Text
     takes `*` and `?`; `*` alone is universal matching (PS3.4 C.2.2.2.3) and restricts nothing. `labels` takes a list of
-    whole labels; a condition on them is translated before it comes to the catalog (`archive.labels`).
+    whole labels.
 
     Raises
     ------
