@@ -4,12 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-<<<<<<< HEAD
-from neurdicom.archive.labels.store import LabelStore
 from neurdicom.archive.lookup import missing, series_of
-=======
-from neurdicom.archive.lookup import missing, place_of, series_of
->>>>>>> next
 from neurdicom.archive.search import SearchService
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Entity

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from neurdicom.catalog.documents import Documents
-from neurdicom.catalog.moves import DisplacedFile, Move, MovedSeries, MoveRequest
+from neurdicom.catalog.moving import MovingCatalog
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidConflict, ambiguous
 from neurdicom.catalog.records import (
     DescribedInstance,
@@ -33,7 +33,7 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query, Value
 
 
-class Catalog(ABC):
+class Catalog(MovingCatalog, ABC):
     """Port of the metadata of all stored instances. Every verb is one transaction, whole or not at all.
 
     An adapter implements the abstract verbs. The others have defaults built from these, which an adapter overrides
@@ -359,82 +359,6 @@ class Catalog(ABC):
     @abstractmethod
     async def clear(self) -> None:
         """Delete all DICOM entities, but neither edits nor documents, as a reindex begins with."""
-
-    # -- moving ----------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    async def move(self, request: MoveRequest) -> list[MovedSeries]:
-        """Give a patient's studies, a study or series to another parent, durably, and all that comes later of them.
-
-        A `Move` is stored for each natural patient, study or series that the entities are made of, and the files lie
-        where `moves.placing` says. Files say so by the edits of `moves.placement_edits`, which come before all others
-        in `Located.edits`, and claim the same of the levels above them (`moves.claims_with`). Moves outlive `delete`
-        and `clear`, and are renamed where a study goes over to another patient. Edits are those of all keys of an
-        entity, the latest counts.
-
-        Parameters
-        ----------
-        request : MoveRequest
-            What is to be moved, and where to.
-
-        Returns
-        -------
-        list of MovedSeries
-            What lies somewhere else now.
-
-        Raises
-        ------
-        NotFound
-            One of the entities is not there; or the patient, and no demographics are given.
-        Ambiguous
-            A UID names several entities.
-        Conflict
-            Nothing would change, or a split would leave nothing behind.
-        """
-
-    @abstractmethod
-    async def undo_move(self, edit: str) -> list[MovedSeries] | None:
-        """Take back all moves of an edit; moves of the same entities that were made later stay in force.
-
-        Parameters
-        ----------
-        edit : str
-            Id of the edit.
-
-        Returns
-        -------
-        list of MovedSeries or None
-            What lies somewhere else now; None where no move has this id.
-        """
-
-    @abstractmethod
-    async def moves(self, level: Level, entity: str) -> list[Move]:
-        """List the moves of an entity, the earliest first; empty where nothing has this id. Raises `Ambiguous`.
-
-        These are the moves of the natural entities that it is made of; of a patient the merges into it; of a study also
-        the splits that made it, and those that took series out of it.
-        """
-
-    @abstractmethod
-    async def merged_into(self, patient: str) -> str | None:
-        """Look up the patient whom one was merged into that is there no more; None if it is there or never was."""
-
-    @abstractmethod
-    async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:
-        """List the displaced files of an instance, or of all below an entity, the latest first.
-
-        Parameters
-        ----------
-        entity : str
-            Key or UID of the entity.
-        level : Level
-            Its level.
-
-        Raises
-        ------
-        Ambiguous
-            The UID names several entities.
-        """
 
     # -- blobs -----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ class MovingModel(CatalogModel):
     """Model of a catalog whose patients, studies and series are moved."""
 
     def move(self, request: MoveRequest) -> list[MovedSeries]:
-        """Move entities, as `Catalog.move`.
+        """Move entities, as `MovingCatalog.move`.
 
         Parameters
         ----------
@@ -114,7 +114,7 @@ class MovingModel(CatalogModel):
         return patient, [replace(made, path=part) for path in paths for part in self.parts(path)]
 
     def undo_move(self, edit: str) -> list[MovedSeries] | None:
-        """Take moves back, as `Catalog.undo_move`.
+        """Take moves back, as `MovingCatalog.undo_move`.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class MovingModel(CatalogModel):
         return {key_of_path(each[:3]): place[:3] for place, found in self.naturals.items() for each in found}
 
     def moves_of(self, level: Level, reference: str) -> list[Move]:
-        """List the moves of an entity, as `Catalog.moves`.
+        """List the moves of an entity, as `MovingCatalog.moves`.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class MovingModel(CatalogModel):
         ]
 
     def merged_into(self, patient: str) -> str | None:
-        """Follow the merges of a patient that is there no more, as `Catalog.merged_into`.
+        """Follow the merges of a patient that is there no more, as `MovingCatalog.merged_into`.
 
         Parameters
         ----------
@@ -203,7 +203,7 @@ class MovingModel(CatalogModel):
         return seen[-1] if len(seen) > 1 else None
 
     def displaced(self, instance: str) -> list[DisplacedFile]:
-        """List the displaced files of an instance, as `Catalog.displaced`.
+        """List the displaced files of an instance, as `MovingCatalog.displaced`.
 
         Parameters
         ----------

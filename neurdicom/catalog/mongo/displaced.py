@@ -28,7 +28,7 @@ _OF_ENTITY = ("_id", "id", "study", "patient", "above", "several", "also", "fuse
 
 
 async def displaced(unit: UnitOfWork, level: Level, reference: str) -> list[DisplacedFile]:
-    """List displaced files, for `Catalog.displaced`."""
+    """List displaced files, for `MovingCatalog.displaced`."""
     entity = await one_of(unit, level, reference, *(["series"] if level is Level.INSTANCE else []))
     if entity is None:
         return []

@@ -11,7 +11,7 @@ import orjson
 
 from neurdicom.catalog.mongo.demographics import new_demographics, said_of_study
 from neurdicom.catalog.mongo.ownership import forget_claims
-from neurdicom.catalog.mongo.parts import Part, parts_below, parts_of, parts_via, whole
+from neurdicom.catalog.mongo.parts import SeriesPart, parts_below, parts_of, parts_via, whole
 from neurdicom.catalog.mongo.references import one_of
 from neurdicom.catalog.mongo.relocation import Relocation
 from neurdicom.catalog.mongo.schema import Document, natural_keys, natural_places
@@ -24,7 +24,7 @@ from neurdicom.errors import Conflict, NotFound
 
 
 async def move(unit: UnitOfWork, number: int, request: MoveRequest) -> list[MovedSeries]:
-    """Move entities, for `Catalog.move`.
+    """Move entities, for `MovingCatalog.move`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class _Mover:
             raise NotFound(f"there is no {level} {reference[:80]!r}")
         return found
 
-    async def _of_studies(self, entity: Document, parts: Sequence[Part]) -> tuple[list[Move], str]:
+    async def _of_studies(self, entity: Document, parts: Sequence[SeriesPart]) -> tuple[list[Move], str]:
         """Make the moves of a study, or of a patient and its studies; name the patient that they go to."""
         request, former = self._request, parts[0].patient
         there = await one_of(self._unit, Level.PATIENT, request.patient)
@@ -94,7 +94,7 @@ class _Mover:
         moves = [replace(merge, level=Level.STUDY, path=path, from_now_on=False) for path in studies]
         return ([merge, *moves] if request.level is Level.PATIENT else moves), patient
 
-    async def _of_series(self, found: Sequence[Document], parts: Sequence[Part]) -> tuple[list[Move], str]:
+    async def _of_series(self, found: Sequence[Document], parts: Sequence[SeriesPart]) -> tuple[list[Move], str]:
         """Make the moves of series; name the patient that they go to."""
         request = self._request
         if len({one["study"] for one in found}) > 1:
@@ -132,7 +132,7 @@ class _Mover:
         ]
         return moves, patient
 
-    async def _moved_to(self, patient: str) -> list[Part]:
+    async def _moved_to(self, patient: str) -> list[SeriesPart]:
         """List the parts that something moved to a patient."""
         studies = [one["_id"] for one in await self._unit.all("studies", {"patient": patient}, "_id")]
         origins = await self._unit.among("origins", studies, by="study")
@@ -140,7 +140,7 @@ class _Mover:
 
 
 async def undo(unit: UnitOfWork, edit: str) -> list[MovedSeries] | None:
-    """Take moves back, for `Catalog.undo_move`."""
+    """Take moves back, for `MovingCatalog.undo_move`."""
     moves = StoredMoves(unit)
     removed = await moves.where({"_id": edit})
     if not removed:
@@ -170,7 +170,7 @@ async def settle_moves(unit: UnitOfWork, intent: Intent) -> None:
 
 
 async def moves_of(unit: UnitOfWork, level: Level, reference: str) -> list[Move]:
-    """List the moves of an entity, for `Catalog.moves`."""
+    """List the moves of an entity, for `MovingCatalog.moves`."""
     entity = await one_of(unit, level, reference)
     stored = StoredMoves(unit)
     if entity is None or level is Level.INSTANCE or not await stored.are_any():
@@ -193,7 +193,7 @@ def _is_of_series_at(move: Move, keys: Sequence[str]) -> bool:
 
 
 async def merged_into(unit: UnitOfWork, patient: str) -> str | None:
-    """Follow the merges of a patient that is there no more, for `Catalog.merged_into`."""
+    """Follow the merges of a patient that is there no more, for `MovingCatalog.merged_into`."""
     stored, seen = StoredMoves(unit), set[str]()
     while await unit.one("patients", patient) is None:
         seen.add(patient)

@@ -14,7 +14,7 @@ from neurdicom.dicom.query.attributes import Level
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SeriesPart:
     """An origin, where its files say that they lie, and where they lie.
 
     Attributes
@@ -54,7 +54,7 @@ class Part:
         return str(self.origin["study"])
 
 
-async def parts_of(unit: UnitOfWork, origins: Iterable[Document]) -> list[Part]:
+async def parts_of(unit: UnitOfWork, origins: Iterable[Document]) -> list[SeriesPart]:
     """Read parts from origins, in the order of their earliest files.
 
     Parameters
@@ -76,11 +76,11 @@ async def parts_of(unit: UnitOfWork, origins: Iterable[Document]) -> list[Part]:
         patient, uid = study["patient"], study["uid"]
         natural = NaturalSeries(patient, uid, series) if moved is None else NaturalSeries(*moved.natural, series=series)
         owner = moved.owner if moved else patient
-        parts.append(Part(one, natural, patient, uid, owner, moved.via if moved else ()))
+        parts.append(SeriesPart(one, natural, patient, uid, owner, moved.via if moved else ()))
     return parts
 
 
-async def parts_below(unit: UnitOfWork, level: Level, rows: Sequence[str]) -> list[Part]:
+async def parts_below(unit: UnitOfWork, level: Level, rows: Sequence[str]) -> list[SeriesPart]:
     """List the parts of patients, studies or series, in the order of their earliest files.
 
     Parameters
@@ -98,12 +98,12 @@ async def parts_below(unit: UnitOfWork, level: Level, rows: Sequence[str]) -> li
     return await parts_of(unit, await unit.among("origins", rows, by=level.value))
 
 
-async def parts_via(unit: UnitOfWork, edit: str) -> list[Part]:
+async def parts_via(unit: UnitOfWork, edit: str) -> list[SeriesPart]:
     """List the parts that lie somewhere by an edit."""
     return await parts_of(unit, await unit.all("origins", {"moved.via": {"$in": [edit]}}))
 
 
-async def whole(unit: UnitOfWork, parts: Iterable[Part]) -> list[Part]:
+async def whole(unit: UnitOfWork, parts: Iterable[SeriesPart]) -> list[SeriesPart]:
     """Complete the parts of natural series: all of one lie in one series."""
     wanted = list(parts)
     naturals = {part.natural for part in wanted}
@@ -111,14 +111,14 @@ async def whole(unit: UnitOfWork, parts: Iterable[Part]) -> list[Part]:
     return [part for part in await parts_below(unit, Level.SERIES, rows) if part.natural in naturals]
 
 
-async def naturals_by_claims(unit: UnitOfWork, parts: Sequence[Part]) -> dict[str, NaturalSeries]:
+async def naturals_by_claims(unit: UnitOfWork, parts: Sequence[SeriesPart]) -> dict[str, NaturalSeries]:
     """Map the `_id`s of origins to the natural series that they are of by the claims on their studies.
 
     Parameters
     ----------
     unit : UnitOfWork
         The running write.
-    parts : sequence of Part
+    parts : sequence of SeriesPart
         The parts, as they were before the claims changed.
     """
     claims = await load_claims(unit, {part.natural.study for part in parts})

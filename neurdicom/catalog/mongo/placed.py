@@ -36,7 +36,7 @@ _BELOW_PATIENT = (Level.STUDY, Level.SERIES, Level.INSTANCE)
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class ArrivalSite:
     """Where an arrival lies, and what is there.
 
     Attributes
@@ -80,7 +80,9 @@ class Site:
         return self.keys[level] if known is None else str(known["key"])
 
     @classmethod
-    async def find(cls, unit: UnitOfWork, new: NewInstance, natural: NaturalSeries, placement: Placement) -> "Site":
+    async def find(
+        cls, unit: UnitOfWork, new: NewInstance, natural: NaturalSeries, placement: Placement
+    ) -> "ArrivalSite":
         """Look up what is where an arrival lies.
 
         Parameters
@@ -206,10 +208,10 @@ class _PlacedArrival:
             site = await self._site(natural, Belonging(owner.patient))
         return await self._write(natural, site, claims)
 
-    async def _site(self, natural: NaturalSeries, owner: Belonging) -> Site:
+    async def _site(self, natural: NaturalSeries, owner: Belonging) -> ArrivalSite:
         """Look where the arrival lies; the moves of a study that goes over are those of the patient that it had."""
         self.key = f"{self._new.instance}~{natural.below}"
-        site = await Site.find(self._unit, self._new, natural, await self._moves.placement(natural))
+        site = await ArrivalSite.find(self._unit, self._new, natural, await self._moves.placement(natural))
         if owner.moved_from is None:
             return site
         after = replace(natural, patient=owner.patient)
@@ -220,7 +222,7 @@ class _PlacedArrival:
 
     # -- deciding --------------------------------------------------------------------------------------------
 
-    def _left_out(self, site: Site) -> LeftOut | None:
+    def _left_out(self, site: ArrivalSite) -> LeftOut | None:
         """Decide whether a file that is there stays instead."""
         other = site.own or (site.shown if self._policy.same_instance in ("keep", "refuse") else None)
         if other is None:
@@ -233,7 +235,7 @@ class _PlacedArrival:
             return self._refused(Level.INSTANCE, [site.shown], same_place=True)
         return None
 
-    def _meets_others(self, site: Site) -> LeftOut | None:
+    def _meets_others(self, site: ArrivalSite) -> LeftOut | None:
         """Refuse what is new while its UID is elsewhere, if the policy says so, or keys agree."""
         for level in _BELOW_PATIENT:
             own = site.there[level]
@@ -280,7 +282,7 @@ class _PlacedArrival:
                 await self._moves.set_demographics(patient, known)
         await Relocation(unit, self._moves).run(parts, rekey=True)
 
-    async def _write(self, natural: NaturalSeries, site: Site, claims: Claims) -> StoreOutcome:
+    async def _write(self, natural: NaturalSeries, site: ArrivalSite, claims: Claims) -> StoreOutcome:
         step = await self._step(natural, site, claims)
         added = {(level, site.keys[level].partition("~")[0]) for level in _BELOW_PATIENT if _is_one_more(site, level)}
         await self._announce(step, site, claims, added)
@@ -293,7 +295,7 @@ class _PlacedArrival:
             await show_ids(self._unit, level, uid)
         return outcome
 
-    async def _step(self, natural: NaturalSeries, site: Site, claims: Claims) -> StoreStep:
+    async def _step(self, natural: NaturalSeries, site: ArrivalSite, claims: Claims) -> StoreStep:
         placement = site.placement
         edits = placement_edits(natural, placement, await self._moves.demographics(placement.patient))
         origin = replace(self._origin, moved=MovedOrigin.of(natural, placement, edits))
@@ -304,7 +306,9 @@ class _PlacedArrival:
         path = None if is_here else (natural.patient, natural.study)
         return StoreStep(self._number, self._new, origin, place, rows, new_claims, None, site.own is not None, path)
 
-    async def _announce(self, step: StoreStep, site: Site, claims: Claims, added: set[tuple[Level, str]]) -> None:
+    async def _announce(
+        self, step: StoreStep, site: ArrivalSite, claims: Claims, added: set[tuple[Level, str]]
+    ) -> None:
         touched = {(level, step.rows[level]) for level in Level.INSTANCE.above}
         intent = Intent(touched, arrivals=[self._number], uids=set(added), keeps_versions=self._policy.keep_versions)
         if site.shown is not None:
@@ -316,7 +320,7 @@ class _PlacedArrival:
             intent.claims = {self._new.study: as_entries(claims)}
         await self._unit.announce(intent)
 
-    async def _alone(self, step: StoreStep, site: Site, added: set[tuple[Level, str]]) -> StoreOutcome:
+    async def _alone(self, step: StoreStep, site: ArrivalSite, added: set[tuple[Level, str]]) -> StoreOutcome:
         """Write an instance that is new, or shows the earlier file of the arrival."""
         if site.own is None:
             await self._arrivals.write_new(step, added)
@@ -326,7 +330,7 @@ class _PlacedArrival:
             await name_shown(self._unit, step.rows[Level.INSTANCE])
         return replaced.outcome()
 
-    async def _beside(self, step: StoreStep, site: Site, shown: Document) -> StoreOutcome:
+    async def _beside(self, step: StoreStep, site: ArrivalSite, shown: Document) -> StoreOutcome:
         """Write a file of an instance that shows the file of another; then show the one that arrived last."""
         unit, series, own = self._unit, site.there[Level.SERIES] or {}, site.own
         await write_claims(unit, {} if step.claims is None else {self._new.study: step.claims})
@@ -352,6 +356,6 @@ class _PlacedArrival:
         return StoreOutcome("kept")
 
 
-def _is_one_more(site: Site, level: Level) -> bool:
+def _is_one_more(site: ArrivalSite, level: Level) -> bool:
     """Tell whether an arrival makes one more entity of a UID that something has."""
     return site.there[level] is None and bool(site.named[level])

@@ -14,7 +14,7 @@ from neurdicom.catalog.mongo.displaced import settle_displaced
 from neurdicom.catalog.mongo.entities import build, modalities_fields, naming, refresh_all
 from neurdicom.catalog.mongo.ids import free_row, show_ids
 from neurdicom.catalog.mongo.origins import MovedOrigin, said_by
-from neurdicom.catalog.mongo.parts import Part, naturals_by_claims
+from neurdicom.catalog.mongo.parts import SeriesPart, naturals_by_claims
 from neurdicom.catalog.mongo.schema import Document, collection, inherited
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
@@ -37,7 +37,7 @@ class NaturalGroup:
     ----------
     natural : NaturalSeries
         The series, by the claims as they are now.
-    parts : sequence of Part
+    parts : sequence of SeriesPart
         Its parts; they lie in one series, but for those of an interrupted write.
     placement : Placement
         Where they lie from now on.
@@ -46,7 +46,7 @@ class NaturalGroup:
     """
 
     natural: NaturalSeries
-    parts: Sequence[Part]
+    parts: Sequence[SeriesPart]
     placement: Placement
     moved: MovedOrigin | None
 
@@ -97,12 +97,12 @@ class Relocation:
         self._touched: set[tuple[Level, str]] = set()
         self._uids: set[tuple[Level, str]] = set()
 
-    async def run(self, parts: Sequence[Part], *, rekey: bool = False) -> list[MovedSeries]:
+    async def run(self, parts: Sequence[SeriesPart], *, rekey: bool = False) -> list[MovedSeries]:
         """Place parts by the moves in force; return the natural series that lie somewhere else than before.
 
         Parameters
         ----------
-        parts : sequence of Part
+        parts : sequence of SeriesPart
             All parts of some natural series.
         rekey : bool
             True if the claims on their studies may have changed, and their keys with them.
@@ -131,9 +131,9 @@ class Relocation:
             if row in after and group.row in before and (after[row] != before[group.row] or _is_renamed(group))
         ]
 
-    async def _groups(self, parts: Sequence[Part]) -> list[NaturalGroup]:
+    async def _groups(self, parts: Sequence[SeriesPart]) -> list[NaturalGroup]:
         naturals = await naturals_by_claims(self._unit, parts)
-        of: dict[NaturalSeries, list[Part]] = {}
+        of: dict[NaturalSeries, list[SeriesPart]] = {}
         for part in parts:
             of.setdefault(naturals[part.id], []).append(part)
         groups = []

@@ -31,7 +31,7 @@ INSTANCE_COLUMNS = ", ".join(
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
+class InstanceFile:
     """A file of an instance, shown or displaced.
 
     Attributes
@@ -65,13 +65,13 @@ _SELECT = (
 )
 
 
-def file_of(tx: Transaction, entity: str) -> StoredFile | None:
+def file_of(tx: Transaction, entity: str) -> InstanceFile | None:
     """Find the file of an instance by the id that it shows."""
     row = tx.db.execute(f"{_SELECT} WHERE instance.id = ?", (entity,)).fetchone()
-    return StoredFile(*row) if row else None
+    return InstanceFile(*row) if row else None
 
 
-def shown_file(tx: Transaction, series: int, uid: str) -> StoredFile | None:
+def shown_file(tx: Transaction, series: int, uid: str) -> InstanceFile | None:
     """Find the file that an instance of a series shows.
 
     Parameters
@@ -87,10 +87,10 @@ def shown_file(tx: Transaction, series: int, uid: str) -> StoredFile | None:
         f"{_SELECT} WHERE instance.parent = ? AND (instance.id = ? OR (instance.id > ? AND instance.id < ?))",
         (series, uid, *key_range(uid)),
     ).fetchone()
-    return StoredFile(*row) if row else None
+    return InstanceFile(*row) if row else None
 
 
-def displaced_file(tx: Transaction, series: int, uid: str, below: str) -> StoredFile | None:
+def displaced_file(tx: Transaction, series: int, uid: str, below: str) -> InstanceFile | None:
     """Find a displaced file of a series by the UID of its instance and the digest of its natural key.
 
     Parameters
@@ -110,9 +110,9 @@ def displaced_file(tx: Transaction, series: int, uid: str, below: str) -> Stored
     return _displaced(row) if row else None
 
 
-def _displaced(row: Sequence[Any]) -> StoredFile:
+def _displaced(row: Sequence[Any]) -> InstanceFile:
     pk, parent, origin, sha256, blob, received, uid, digest = row
-    return StoredFile(pk, parent, origin, sha256, blob, received, uid, digest, is_shown=False)
+    return InstanceFile(pk, parent, origin, sha256, blob, received, uid, digest, is_shown=False)
 
 
 def remove_displaced(tx: Transaction, pks: list[int]) -> None:
@@ -121,7 +121,7 @@ def remove_displaced(tx: Transaction, pks: list[int]) -> None:
         tx.db.execute(f"DELETE FROM {table} WHERE pk {CHOSEN}", json_of(pks))
 
 
-def displace(tx: Transaction, file: StoredFile) -> None:
+def displace(tx: Transaction, file: InstanceFile) -> None:
     """Show an instance no more, whose file stays; it is no longer counted."""
     tx.db.execute(
         f"INSERT INTO displaced (uid, digest, {_SHARED}) SELECT ?, ?, {_SHARED} FROM instance WHERE pk = ?",
@@ -133,7 +133,7 @@ def displace(tx: Transaction, file: StoredFile) -> None:
     tx.ids.changed = True
 
 
-def show(tx: Transaction, file: StoredFile) -> None:
+def show(tx: Transaction, file: InstanceFile) -> None:
     """Show the instance of a displaced file; it is not counted yet, and no other of its place may be shown."""
     row = tx.db.execute(
         f"SELECT {_SHARED}, (SELECT below FROM series WHERE series.pk = displaced.parent) FROM displaced WHERE pk = ?",
@@ -153,7 +153,7 @@ def show(tx: Transaction, file: StoredFile) -> None:
     tx.ids.changed = True
 
 
-def _edited(tx: Transaction, file: StoredFile) -> dict[str, Value]:
+def _edited(tx: Transaction, file: InstanceFile) -> dict[str, Value]:
     """Compute the attributes of an instance by its file and the edits of all files of its place."""
     uid = uid_of(file.id)
     table = "instance" if file.is_shown else "displaced"
@@ -185,7 +185,7 @@ def apply_edits(tx: Transaction, series: int) -> None:
     """
     edited = {uid_of(key) for (key,) in tx.db.execute("SELECT DISTINCT entity FROM edit WHERE level = 'instance'")}
     rows = tx.db.execute(f"{_SELECT} WHERE instance.parent = ?", (series,)).fetchall() if edited else ()
-    for file in (StoredFile(*row) for row in rows):
+    for file in (InstanceFile(*row) for row in rows):
         if uid_of(file.id) in edited:
             write_row(tx.db, Level.INSTANCE, file.pk, ShownAttributes(_edited(tx, file)))
 
@@ -205,8 +205,8 @@ def settle_displaced(tx: Transaction, series: int) -> int:
     displaced = tx.db.execute(
         "SELECT pk, parent, origin, sha256, blob_key, received, uid, digest FROM displaced WHERE parent = ?", (series,)
     ).fetchall()
-    shown = [StoredFile(*row) for row in tx.db.execute(f"{_SELECT} WHERE instance.parent = ?", (series,))]
-    of: dict[str, list[StoredFile]] = {}
+    shown = [InstanceFile(*row) for row in tx.db.execute(f"{_SELECT} WHERE instance.parent = ?", (series,))]
+    of: dict[str, list[InstanceFile]] = {}
     for file in (*shown, *map(_displaced, displaced)):
         of.setdefault(uid_of(file.id), []).append(file)
     growth = 0

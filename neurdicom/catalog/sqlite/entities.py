@@ -4,68 +4,30 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 import orjson
 
 from neurdicom.catalog.claims import OriginClaims
-from neurdicom.catalog.moves import NaturalSeries, claims_with
+from neurdicom.catalog.moves import claims_with
 from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import ShownAttributes, carried, merged, of_latest
 from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.holdings import settle
 from neurdicom.catalog.sqlite.lookup import KEY, key_range
+from neurdicom.catalog.sqlite.origins import OriginRow, origin_at
 from neurdicom.catalog.sqlite.parts import has_moved
 from neurdicom.catalog.sqlite.places import Decision
 from neurdicom.catalog.sqlite.refresh import adds_nothing, refresh
 from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys
 from neurdicom.catalog.sqlite.settle import settle_series_key, settle_study_key
 from neurdicom.catalog.sqlite.shown_ids import ShownIds
-from neurdicom.catalog.sqlite.stored_moves import MoveTable, OriginMove
-from neurdicom.dicom.identity import SEPARATOR, Place, earlier_keys, uid_of
+from neurdicom.catalog.sqlite.stored_moves import MoveTable
+from neurdicom.dicom.identity import SEPARATOR, earlier_keys, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
 
 COMPRESSION = 1
-_SELECT_ORIGIN = (
-    "SELECT origin.pk, series.pk, study.pk, study.parent, patient.id, study.id, study.digest, series.id, series.digest,"
-    " series.below, origin.moved FROM origin JOIN series ON series.pk = origin.parent"
-    " JOIN study ON study.pk = series.parent JOIN patient ON patient.pk = study.parent"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class OriginRow:
-    """Row of an origin, and those of the entities above.
-
-    Attributes
-    ----------
-    pk, series, study, patient : int
-        The rows.
-    natural : NaturalSeries
-        Where its files say that they lie.
-    place : Place
-        Keys of its patient, study and series where they lie; that of an instance is made of its UID and `below`.
-    below : str
-        Digest in the keys of its instances.
-    series_below : str
-        That of the instances of the series that were not moved there.
-    """
-
-    pk: int
-    series: int
-    study: int
-    patient: int
-    natural: NaturalSeries
-    place: Place
-    below: str
-    series_below: str
-
-    def place_of(self, instance: str) -> Place:
-        """Return the place of an instance by its UID."""
-        return replace(self.place, instance=f"{instance}{SEPARATOR}{self.below}")
 
 
 class Entities:
@@ -87,11 +49,6 @@ class Entities:
         self._touched: dict[int, int] = {}
 
     # -- making ----------------------------------------------------------------------------------------------
-
-    def find_origin(self, digest: bytes) -> OriginRow | None:
-        """Look up the origin of claims by their digest."""
-        row = self._db.execute(f"{_SELECT_ORIGIN} WHERE origin.digest = ?", (digest,)).fetchone()
-        return _origin_row(row) if row else None
 
     def make_origin(self, claims: OriginClaims, decision: Decision, source: int) -> OriginRow:
         """Insert an origin, and the entities above it that are new.
@@ -134,7 +91,7 @@ class Entities:
                 self._dirty[level].add(known)
         if self._moves.any and (moved or has_moved(self._db, study)):
             self.settle_keys([series], [study])
-        return _origin_row(self._db.execute(f"{_SELECT_ORIGIN} WHERE origin.pk = ?", (pk,)).fetchone())
+        return origin_at(self._db, pk)
 
     def settle_keys(self, series: Iterable[int], studies: Iterable[int]) -> None:
         """Give series and studies, which moves may have made of several, the keys of their parts, and their ids.
@@ -399,17 +356,3 @@ class Entities:
             return None
         row = self._db.execute(f"SELECT parent FROM {level} WHERE pk = ?", (pk,)).fetchone()
         return int(row[0]) if row else None
-
-
-def _origin_row(row: Sequence[Any]) -> OriginRow:
-    """Read a row of `_SELECT_ORIGIN`."""
-    pk, series, study, patient, patient_id, study_id, study_digest, series_id, series_digest, series_below, blob = row
-    study_uid, series_uid = uid_of(study_id), uid_of(series_id)
-    if blob is None:
-        natural, below = NaturalSeries(patient_id, study_uid, series_uid), series_below
-    else:
-        natural = OriginMove.from_blob(blob).natural
-        below = natural.below
-    study_key, series_key = f"{study_uid}{SEPARATOR}{study_digest}", f"{series_uid}{SEPARATOR}{series_digest}"
-    place = Place(patient_id, study_key, series_key, "")
-    return OriginRow(pk, series, study, patient, natural, place, below, series_below)

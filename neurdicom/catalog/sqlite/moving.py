@@ -37,7 +37,7 @@ class Mover:
         self._db = tx.db
 
     def move(self, request: MoveRequest) -> list[MovedSeries]:
-        """Move entities, for `Catalog.move`."""
+        """Move entities, for `MovingCatalog.move`."""
         if request.level is not Level.SERIES:
             request = replace(request, patient=self._patient(request))
         rows = [self._row(request.level, entity) for entity in request.entities]
@@ -138,7 +138,7 @@ class Mover:
             know_demographics(self._tx, patient)
 
     def undo(self, edit: str) -> list[MovedSeries] | None:
-        """Take moves back, for `Catalog.undo_move`."""
+        """Take moves back, for `MovingCatalog.undo_move`."""
         removed = self._tx.moves.remove(edit)
         if not removed:
             return None
@@ -150,7 +150,7 @@ class Mover:
 
 
 def moves_of(db: sqlite3.Connection, level: Level, reference: str) -> list[Move]:
-    """List the moves of an entity, for `Catalog.moves`."""
+    """List the moves of an entity, for `MovingCatalog.moves`."""
     row = row_of(db, level, reference)
     stored = MoveTable(db)
     if row is None or level is Level.INSTANCE or not stored.any:
@@ -167,7 +167,7 @@ def moves_of(db: sqlite3.Connection, level: Level, reference: str) -> list[Move]
 
 
 def displaced(db: sqlite3.Connection, level: Level, reference: str) -> list[DisplacedFile]:
-    """List displaced files, for `Catalog.displaced`."""
+    """List displaced files, for `MovingCatalog.displaced`."""
     if not any_moved(db) or (row := row_of(db, level, reference)) is None:
         return []
     if level is Level.INSTANCE:

@@ -63,7 +63,7 @@ class RowRelocation:
         groups: dict[NaturalSeries, list[OriginPart]] = {}
         for part in parts:
             groups.setdefault(part.natural, []).append(part)
-        before = {natural: self._keys(found[0].series) for natural, found in groups.items()}
+        before = {natural: self._keys(found[0].series) or ("", "", "") for natural, found in groups.items()}
         now: dict[NaturalSeries, int] = {}
         for natural, found in groups.items():
             after = (renamed or {}).get(natural, natural)
@@ -75,18 +75,21 @@ class RowRelocation:
         moved = []
         for natural, series in now.items():
             after = (renamed or {}).get(natural, natural)
-            series_key, study, patient = self._keys(series)
+            found_now = self._keys(series)
+            if found_now is None:  # its only file is just being replaced
+                continue
+            series_key, study, patient = found_now
             if before[natural] != (series_key, study, patient) or after is not natural:
                 moved.append(MovedSeries(after.key, series_key, study, patient, before[natural]))
         return moved
 
-    def _keys(self, series: int) -> tuple[str, str, str]:
+    def _keys(self, series: int) -> tuple[str, str, str] | None:
         row = self._db.execute(
             f"SELECT {KEY[Level.SERIES]}, {KEY[Level.STUDY]}, patient.id FROM series JOIN study ON study.pk ="
             " series.parent JOIN patient ON patient.pk = study.parent WHERE series.pk = ?",
             (series,),
         ).fetchone()
-        return row[0], row[1], row[2]
+        return None if row is None else (row[0], row[1], row[2])
 
     # -- placing ---------------------------------------------------------------------------------------------
 

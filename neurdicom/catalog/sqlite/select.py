@@ -12,12 +12,8 @@ from neurdicom.catalog.projection import assemble, uid_field
 from neurdicom.catalog.query_check import check_query, sorted_at
 from neurdicom.catalog.records import Entity, Page
 from neurdicom.catalog.sqlite.conditions import rows_elsewhere, where_clause
-<<<<<<< HEAD
-from neurdicom.catalog.sqlite.lookup import DIGEST, UID, any_shared, joined, row_of, rows_of_all
-=======
 from neurdicom.catalog.sqlite.labels import by_row
-from neurdicom.catalog.sqlite.lookup import UID, any_shared, joined, row_of, rows_of_all
->>>>>>> next
+from neurdicom.catalog.sqlite.lookup import DIGEST, UID, any_shared, joined, row_of, rows_of_all
 from neurdicom.dicom.identity import SEPARATOR, is_key
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Query

@@ -14,7 +14,7 @@ from neurdicom.catalog.records import NewInstance
 from neurdicom.catalog.sqlite.displaced import (
     INSTANCE_COLUMNS,
     OWN_FIELDS,
-    StoredFile,
+    InstanceFile,
     displace,
     displaced_file,
     file_of,
@@ -22,8 +22,9 @@ from neurdicom.catalog.sqlite.displaced import (
     show,
     shown_file,
 )
-from neurdicom.catalog.sqlite.entities import COMPRESSION, OriginRow
+from neurdicom.catalog.sqlite.entities import COMPRESSION
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, shared
+from neurdicom.catalog.sqlite.origins import OriginRow, find_origin
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
 from neurdicom.catalog.sqlite.refresh import edits_of_all
@@ -66,7 +67,7 @@ class ArrivalWriter:
 
     def _store_one(self, pk: int, new: NewInstance, policy: StorePolicy) -> StoreOutcome:
         claims = OriginClaims.from_arrival(new)
-        origin = self._origins.get(claims.digest) or self._tx.entities.find_origin(claims.digest)
+        origin = self._origins.get(claims.digest) or find_origin(self._db, claims.digest)
         decision: Decision | None = None
         if origin is None:
             decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
@@ -113,7 +114,7 @@ class ArrivalWriter:
             return StoreOutcome("stored", None, place)
         return self._replaced(old, new, place, policy)
 
-    def _replaced(self, old: StoredFile, new: NewInstance, place: Place, policy: StorePolicy) -> StoreOutcome:
+    def _replaced(self, old: InstanceFile, new: NewInstance, place: Place, policy: StorePolicy) -> StoreOutcome:
         unused = None if old.blob == new.blob.key else old.blob
         aside = policy.place_of("replaced", unused) if unused else ""
         self._tx.add_garbage([unused] if unused else [], aside)
@@ -125,8 +126,8 @@ class ArrivalWriter:
         place: Place,
         origin: OriginRow,
         new: NewInstance,
-        other: StoredFile,
-        old: StoredFile | None,
+        other: InstanceFile,
+        old: InstanceFile | None,
         policy: StorePolicy,
     ) -> StoreOutcome:
         """Choose between a stored file and that of another series which a move put in its place."""
@@ -143,7 +144,7 @@ class ArrivalWriter:
             return StoreOutcome("replaced", None, place, previous=other.sha256)
         return StoreOutcome("kept", None, place)
 
-    def _find(self, place: Place, series: int | None) -> tuple[StoredFile | None, bool]:
+    def _find(self, place: Place, series: int | None) -> tuple[InstanceFile | None, bool]:
         """Find the instance that is shown in a place, and tell whether its UID is nowhere else."""
         uid = uid_of(place.instance)
         file = file_of(self._tx, uid)
@@ -159,7 +160,7 @@ class ArrivalWriter:
             return None, True
         return (file, True) if file.parent == series else (None, False)
 
-    def _left_out(self, old: StoredFile, new: NewInstance, policy: StorePolicy, place: Place) -> StoreOutcome | None:
+    def _left_out(self, old: InstanceFile, new: NewInstance, policy: StorePolicy, place: Place) -> StoreOutcome | None:
         """Return the outcome for an arrival that an instance in its place stays instead of."""
         if self._tx.moves.any:
             place = self._place_of(old)
@@ -173,11 +174,13 @@ class ArrivalWriter:
             return self._unstored("conflict", new, None, refusal)
         return None
 
-    def _shown_instead(self, file: StoredFile) -> StoredFile:
+    def _shown_instead(self, file: InstanceFile) -> InstanceFile:
         """Find the file that is shown in the place of another; that itself unless it is displaced."""
         return file if file.is_shown else shown_file(self._tx, file.parent, uid_of(file.id)) or file
 
-    def _meets_another(self, place: Place, policy: StorePolicy, old: StoredFile | None, alone: bool) -> Refusal | None:
+    def _meets_another(
+        self, place: Place, policy: StorePolicy, old: InstanceFile | None, alone: bool
+    ) -> Refusal | None:
         """Refuse an instance of a known series whose UID is elsewhere, where the policy or a digest forbids it."""
         if old is not None or alone:
             return None
@@ -199,7 +202,7 @@ class ArrivalWriter:
         self._tx.add_garbage([unused] if unused else [], aside)
         return StoreOutcome(status, unused, place, refusal, aside if unused else "")
 
-    def _place_of(self, file: StoredFile) -> Place:
+    def _place_of(self, file: InstanceFile) -> Place:
         """Look up where the instance of a file lies, which moves may have placed elsewhere than its file says."""
         above = ", ".join(KEY[level] for level in Level)
         keys = self._db.execute(
@@ -261,7 +264,7 @@ class ArrivalWriter:
             digests = self._former[origin.pk] = tuple(key.rpartition(SEPARATOR)[2] for key in keys)
         return [f"{new.instance}{SEPARATOR}{digest}" for digest in digests]
 
-    def _take_out(self, old: StoredFile) -> None:
+    def _take_out(self, old: InstanceFile) -> None:
         """Remove an instance that another of its place replaces; its edits stay."""
         if old.is_shown:
             self._tx.remove_instances([old.pk])
