@@ -1,6 +1,6 @@
 """Displaced files: those of an instance that another file, which a move put in the same place, is shown instead of.
 
-Their documents are those of instances; `_id` is the number of an arrival. An instance keeps its `_id` when it shows
+Their documents are those of instances; `_id` is the number of an arrival, as text. An instance keeps its `_id` when it shows
 another file, so that there is one at any time.
 """
 
@@ -66,7 +66,7 @@ def displaced_file(instance: Document) -> Document:
     """Make the document of a displaced file from that of its instance."""
     kept = {name: value for name, value in instance.items() if name not in _OF_ENTITY and not name.startswith("by_")}
     patient, study, *_ = natural_place(instance)
-    return kept | {"_id": instance["arrival"], "natural": [[patient, study]]}
+    return kept | {"_id": str(instance["arrival"]), "natural": [[patient, study]]}
 
 
 def natural_place(instance: Document) -> list[str]:

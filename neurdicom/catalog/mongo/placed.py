@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pymongo import UpdateOne
-
 from neurdicom.catalog.mongo.demographics import new_demographics
 from neurdicom.catalog.mongo.displaced import displaced_file, name_shown, settle_displaced
 from neurdicom.catalog.mongo.entities import refresh
@@ -336,8 +334,9 @@ class _PlacedArrival:
         await write_claims(unit, {} if step.claims is None else {self._new.study: step.claims})
         if step.claims is None:
             await touch_claims(unit, [self._new.study])
-        document = step.origin.to_document(step.rows, self._number)
-        await unit.bulk("origins", [UpdateOne({"_id": document["_id"]}, {"$setOnInsert": document}, upsert=True)])
+        if await unit.one("origins", step.origin.id) is None:
+            document = step.origin.to_document(step.rows, self._number)
+            await unit["origins"].insert_one(document, session=unit.session)
         instance = instance_document(step, inherited(Level.INSTANCE, series), [], set())
         await self._arrivals.write_headers([step], [instance])
         file = displaced_file(instance)
