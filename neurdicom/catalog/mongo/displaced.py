@@ -1,7 +1,7 @@
 """Displaced files: those of an instance that another file, which a move put in the same place, is shown instead of.
 
-Their documents are those of instances; `_id` is the number of an arrival, as text. An instance keeps its `_id` when it shows
-another file, so that there is one at any time.
+Their documents are those of instances; `_id` is the number of an arrival, as text. An instance keeps its `_id` when it
+shows another file, so that there is one at any time.
 """
 
 from collections.abc import Collection
