@@ -185,11 +185,11 @@ class Planner:
         """Find the highest entity that is new while its UID is elsewhere, if that is refused, or their keys agree."""
         for count, level in enumerate(_LEVELS, 2):
             wanted = path[:count]
-            others = [go(each) for each in self._named(level, wanted[-1])]
+            others = {go(each): each for each in self._named(level, wanted[-1])}
             if others and wanted not in others:
                 same_key = key_at(wanted) in map(key_at, others)
                 if same_key or self.policy.conflicts == "refuse":
-                    return level, others
+                    return level, list(others.values())
         return None
 
     def _named(self, level: Level, uid: str) -> list[Path]:
