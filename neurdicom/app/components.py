@@ -205,7 +205,7 @@ def compose_archive(
         cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
     )
     ingest = IngestService(catalog, blobs, tracker, trash.versions.note, policy, garbage)
-    search = SearchService(catalog)
+    search, moves = SearchService(catalog), MoveService(catalog, results.sources)
     return ArchiveServices(
         tracker=tracker,
         ingest=ingest,
@@ -213,8 +213,8 @@ def compose_archive(
         search=search,
         query=QueryService(catalog),
         targets=TargetService(catalog, search),
-        edit=EditService(catalog),
-        moves=MoveService(catalog, results.sources),
+        edit=EditService(catalog, [moves]),
+        moves=moves,
         trash=trash,
         remove=RemoveService(catalog, garbage, trash, results.sources),
         names=EntityNames(catalog),

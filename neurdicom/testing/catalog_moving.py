@@ -22,21 +22,7 @@ class MovingModel(CatalogModel):
     """Model of a catalog whose patients, studies and series are moved."""
 
     def move(self, request: MoveRequest) -> list[MovedSeries]:
-        """Move entities, as `MovingCatalog.move`.
-
-        Parameters
-        ----------
-        request : MoveRequest
-            What is to be moved, and where to.
-
-        Returns
-        -------
-        list of MovedSeries
-
-        Raises
-        ------
-        Ambiguous, Conflict, NotFound
-        """
+        """Move entities, as `MovingCatalog.move`."""
         paths = list(dict.fromkeys(self._there(request.level, entity) for entity in request.entities))
         if request.level is Level.SERIES:
             patient, moves = self._series_moves(request, paths)
@@ -114,17 +100,7 @@ class MovingModel(CatalogModel):
         return patient, [replace(made, path=part) for path in paths for part in self.parts(path)]
 
     def undo_move(self, edit: str) -> list[MovedSeries] | None:
-        """Take moves back, as `MovingCatalog.undo_move`.
-
-        Parameters
-        ----------
-        edit : str
-            Id of the edit.
-
-        Returns
-        -------
-        list of MovedSeries or None
-        """
+        """Take moves back, as `MovingCatalog.undo_move`."""
         undone = [move for move in self.moves if move.edit == edit]
         if not undone:
             return None
@@ -151,20 +127,7 @@ class MovingModel(CatalogModel):
         return {key_of_path(each[:3]): place[:3] for place, found in self.naturals.items() for each in found}
 
     def moves_of(self, level: Level, reference: str) -> list[Move]:
-        """List the moves of an entity, as `MovingCatalog.moves`.
-
-        Parameters
-        ----------
-        level : Level
-            Level of the entity.
-        reference : str
-            A key or a UID.
-
-        Returns
-        -------
-        list of Move
-            In the order in which they were made.
-        """
+        """List the moves of an entity, as `MovingCatalog.moves`."""
         path = self.one(level, reference)
         if path is None or level is Level.INSTANCE:
             return []
@@ -183,17 +146,7 @@ class MovingModel(CatalogModel):
         ]
 
     def merged_into(self, patient: str) -> str | None:
-        """Follow the merges of a patient that is there no more, as `MovingCatalog.merged_into`.
-
-        Parameters
-        ----------
-        patient : str
-            Its id.
-
-        Returns
-        -------
-        str or None
-        """
+        """Follow the merges of a patient that is there no more, as `MovingCatalog.merged_into`."""
         there, seen = {path[0] for path in self.instances}, [patient]
         while seen[-1] not in there:
             to = [move.patient for move in self.moves if move.level is Level.PATIENT and move.path == (seen[-1],)]
@@ -203,17 +156,7 @@ class MovingModel(CatalogModel):
         return seen[-1] if len(seen) > 1 else None
 
     def displaced(self, instance: str) -> list[DisplacedFile]:
-        """List the displaced files of an instance, as `MovingCatalog.displaced`.
-
-        Parameters
-        ----------
-        instance : str
-            A key or a UID.
-
-        Returns
-        -------
-        list of DisplacedFile
-        """
+        """List the displaced files of an instance, as `MovingCatalog.displaced`."""
         path = self.one(Level.INSTANCE, instance)
         files = [(natural, self.files[natural]) for natural in self.naturals[path][1:]] if path else []
         return [DisplacedFile(key_of_path(natural), new.blob, new.received) for natural, new in files]

@@ -34,7 +34,17 @@ class MoveRules(ComparedMachine):
         self._requests = 0
 
     def move(self, level: Level, entities: Sequence[str], **more: object) -> None:
-        """Ask both for a move."""
+        """Ask both for a move.
+
+        Parameters
+        ----------
+        level : Level
+            Level of what is moved.
+        entities : sequence of str
+            References to it.
+        **more
+            Further members of the request.
+        """
         self._requests += 1
         edit, time = f"move-{self._requests}", f"2024-03-01T00:00:{self._requests:02}Z"
         request = MoveRequest(edit, level, tuple(entities), user="u", time=time, **more)  # type: ignore[arg-type]

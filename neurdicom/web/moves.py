@@ -80,7 +80,8 @@ class MergeHandler(_MoveHandler):
         """Merge a patient."""
         body = await self.json_body()
         from_now_on = body.get("from_now_on", False)
-        self.send_json(await self.moves.merge(patient, body["into"], from_now_on=from_now_on, user=self.user))
+        merged = await self.moves.merge(patient, body["into"], from_now_on=from_now_on, user=self.user)
+        self.send_json(await self.search.with_labels(Level.PATIENT, merged))
 
 
 class MoveStudyHandler(_MoveHandler):
@@ -99,7 +100,8 @@ class MoveStudyHandler(_MoveHandler):
     async def post(self, study: str) -> None:
         """Move a study."""
         body = await self.json_body()
-        self.send_json(await self.moves.move_study(study, body["patient"], user=self.user))
+        moved = await self.moves.move_study(study, body["patient"], user=self.user)
+        self.send_json(await self.search.with_labels(Level.STUDY, moved))
 
 
 class SplitHandler(_MoveHandler):
@@ -118,7 +120,8 @@ class SplitHandler(_MoveHandler):
     async def post(self, study: str) -> None:
         """Split a study."""
         body = await self.json_body()
-        self.send_json(await self.moves.split(study, body["series"], user=self.user))
+        made = await self.moves.split(study, body["series"], user=self.user)
+        self.send_json(await self.search.with_labels(Level.STUDY, made))
 
 
 class MoveSeriesHandler(_MoveHandler):
@@ -136,7 +139,8 @@ class MoveSeriesHandler(_MoveHandler):
     async def post(self, series: str) -> None:
         """Move a series."""
         body = await self.json_body()
-        self.send_json(await self.moves.move_series(series, body["study"], user=self.user))
+        moved = await self.moves.move_series(series, body["study"], user=self.user)
+        self.send_json(await self.search.with_labels(Level.SERIES, moved))
 
 
 ROUTES = [

@@ -24,17 +24,7 @@ from neurdicom.errors import Conflict, NotFound
 
 
 async def move(unit: UnitOfWork, number: int, request: MoveRequest) -> list[MovedSeries]:
-    """Move entities, for `MovingCatalog.move`.
-
-    Parameters
-    ----------
-    unit : UnitOfWork
-        The running write.
-    number : int
-        Number of the edit among those that moved something.
-    request : MoveRequest
-        What is to be moved, and where to.
-    """
+    """Move entities, for `MovingCatalog.move`."""
     return await _Mover(unit, request).move(number)
 
 

@@ -1,7 +1,7 @@
 """Files of an instance that another file, which a move put in the same place, is shown instead of."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ class InstanceFile:
     is_shown: bool = True
 
 
+_SELECT_DISPLACED = "SELECT pk, parent, origin, sha256, blob_key, received, uid, digest FROM displaced"
 _SELECT = (
     "SELECT instance.pk, instance.parent, origin, sha256, blob_key, received, instance.id,"
     " coalesce(instance.digest, series.below) FROM instance JOIN series ON series.pk = instance.parent"
@@ -103,9 +104,7 @@ def displaced_file(tx: Transaction, series: int, uid: str, below: str) -> Instan
         The two parts of its natural key.
     """
     row = tx.db.execute(
-        "SELECT pk, parent, origin, sha256, blob_key, received, uid, digest FROM displaced"
-        " WHERE parent = ? AND uid = ? AND digest = ?",
-        (series, uid, below),
+        f"{_SELECT_DISPLACED} WHERE parent = ? AND uid = ? AND digest = ?", (series, uid, below)
     ).fetchone()
     return _displaced(row) if row else None
 
@@ -202,21 +201,52 @@ def settle_displaced(tx: Transaction, series: int) -> int:
     series : int
         Row of the series, into or out of which files were moved.
     """
-    displaced = tx.db.execute(
-        "SELECT pk, parent, origin, sha256, blob_key, received, uid, digest FROM displaced WHERE parent = ?", (series,)
-    ).fetchall()
+    displaced = tx.db.execute(f"{_SELECT_DISPLACED} WHERE parent = ?", (series,)).fetchall()
     shown = [InstanceFile(*row) for row in tx.db.execute(f"{_SELECT} WHERE instance.parent = ?", (series,))]
     of: dict[str, list[InstanceFile]] = {}
     for file in (*shown, *map(_displaced, displaced)):
         of.setdefault(uid_of(file.id), []).append(file)
-    growth = 0
-    for files in of.values():
-        last = max(files, key=lambda file: (file.received, file.pk))
-        for file in files:
-            if file.is_shown and file is not last:
-                displace(tx, file)
-                growth -= 1
-        if not last.is_shown:
-            show(tx, last)
-            growth += 1
+    return sum(show_last(tx, files) for files in of.values() if len(files) > 1 or not files[0].is_shown)
+
+
+def files_in_place(tx: Transaction, series: int, uid: str) -> list[InstanceFile]:
+    """List the files of an instance, the one that is shown first.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    series : int
+        Row of the series.
+    uid : str
+        SOP Instance UID.
+    """
+    shown = shown_file(tx, series, uid)
+    displaced = tx.db.execute(f"{_SELECT_DISPLACED} WHERE parent = ? AND uid = ?", (series, uid)).fetchall()
+    return [*([shown] if shown else []), *map(_displaced, displaced)]
+
+
+def last_of(files: Iterable[InstanceFile]) -> InstanceFile:
+    """Return the file that arrived last."""
+    return max(files, key=lambda file: (file.received, file.pk))
+
+
+def show_last(tx: Transaction, files: Sequence[InstanceFile]) -> int:
+    """Show of several files of one place the one that arrived last; return by how many the shown ones have grown.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    files : sequence of InstanceFile
+        All files of the place, each of another natural series.
+    """
+    last, growth = last_of(files), 0
+    for file in files:
+        if file.is_shown and file is not last:
+            displace(tx, file)
+            growth -= 1
+    if not last.is_shown:
+        show(tx, last)
+        growth += 1
     return growth

@@ -18,8 +18,10 @@ from neurdicom.catalog.sqlite.displaced import (
     displace,
     displaced_file,
     file_of,
+    files_in_place,
+    last_of,
     remove_displaced,
-    show,
+    show_last,
     shown_file,
 )
 from neurdicom.catalog.sqlite.entities import COMPRESSION
@@ -106,43 +108,31 @@ class ArrivalWriter:
         else:
             shown = new.instance if alone else self._tx.ids.take(Level.INSTANCE, *_parts(place.instance))
         self._insert(pk, shown, place, origin, new)
-        if other is not None:
+        is_shown = not self._tx.moves.any or self._is_last(pk, origin, new.instance)
+        if old is not None:
+            return self._replaced(old, new, place, policy)
+        if other is None:
+            return StoreOutcome("stored", None, place)
+        return (
+            StoreOutcome("replaced", None, place, previous=other.sha256)
+            if is_shown
+            else StoreOutcome("kept", None, place)
+        )
+
+    def _is_last(self, pk: int, origin: OriginRow, instance: str) -> bool:
+        """Show the last of the files that moves have put in one place; tell whether it is that in a certain row."""
+        files = files_in_place(self._tx, origin.series, instance)
+        if len(files) > 1:
+            show_last(self._tx, files)
             self._tx.entities.touch(Level.SERIES, origin.series)
             self._tx.entities.touch(Level.STUDY, origin.study)
-            return self._beside(pk, place, origin, new, other, old, policy)
-        if old is None:
-            return StoreOutcome("stored", None, place)
-        return self._replaced(old, new, place, policy)
+        return last_of(files).pk == pk
 
     def _replaced(self, old: InstanceFile, new: NewInstance, place: Place, policy: StorePolicy) -> StoreOutcome:
         unused = None if old.blob == new.blob.key else old.blob
         aside = policy.place_of("replaced", unused) if unused else ""
         self._tx.add_garbage([unused] if unused else [], aside)
         return StoreOutcome("replaced", unused, place, aside=aside, previous=old.sha256)
-
-    def _beside(
-        self,
-        pk: int,
-        place: Place,
-        origin: OriginRow,
-        new: NewInstance,
-        other: InstanceFile,
-        old: InstanceFile | None,
-        policy: StorePolicy,
-    ) -> StoreOutcome:
-        """Choose between a stored file and that of another series which a move put in its place."""
-        is_shown = new.received >= other.received
-        if not is_shown:
-            own = shown_file(self._tx, origin.series, new.instance)
-            if own is None:
-                raise LookupError(f"the instance {new.instance} was not stored")
-            displace(self._tx, own)
-            show(self._tx, replace(other, is_shown=False))
-        if old is not None:
-            return self._replaced(old, new, place, policy)
-        if is_shown:
-            return StoreOutcome("replaced", None, place, previous=other.sha256)
-        return StoreOutcome("kept", None, place)
 
     def _find(self, place: Place, series: int | None) -> tuple[InstanceFile | None, bool]:
         """Find the instance that is shown in a place, and tell whether its UID is nowhere else."""
