@@ -183,3 +183,22 @@ class DisplacedContract(CatalogSuite):
             assert [conflict.kind for conflict in await catalog.conflicts()] == ["study_of_two_patients"]
 
         self.run(test)
+
+    def test_a_file_that_replaces_a_later_one_gives_way_to_what_it_displaced(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            first, other = arrival(10), arrival(20, patient="p2", instance="1.9.10")
+            await catalog.store([first, other])
+            await catalog.move(merge("p1", "p2"))
+            for number, shown in ((30, 30), (15, 20), (25, 25), (5, 20)):
+                new = arrival(number, instance="1.9.10")
+                [outcome] = await catalog.store([new])
+                assert outcome.status == "replaced"
+                assert (await one(catalog, Level.INSTANCE, "1.9.10"))["sha256"] == f"sha-{shown}", number
+                kept = other if shown == number else new
+                assert await catalog.displaced("1.9.10") == [displaced(kept)]
+                before = await listing(catalog)
+                await catalog.clear()
+                await catalog.store([other, new])
+                assert await listing(catalog) == before, "whatever arrived before whatever"
+
+        self.run(test)

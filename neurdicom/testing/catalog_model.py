@@ -47,7 +47,9 @@ class CatalogModel(HistoryModel):
 
     def store(self, arrivals: Sequence[NewInstance], policy: StorePolicy = KEEP_ALL) -> list[StoreOutcome]:
         """Store arrivals in order, as `Catalog.store`."""
-        return [self._store_one(new, policy) for new in arrivals]
+        outcomes = [self._store_one(new, policy) for new in arrivals]
+        self._forget()
+        return outcomes
 
     def _store_one(self, new: NewInstance, policy: StorePolicy) -> StoreOutcome:
         claim = PatientClaim.read(new.patient, new.attributes)
@@ -83,7 +85,6 @@ class CatalogModel(HistoryModel):
         self.files[natural] = new
         self.garbage.pop(new.blob.key, None)
         self.settle()
-        self._forget()
         if old is not None:
             aside = policy.place_of("replaced", old.blob.key)
             self.garbage[old.blob.key] = aside

