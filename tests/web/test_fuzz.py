@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pydicom
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -102,10 +103,13 @@ FRAMING = ("content-length", "transfer-encoding")
 @pytest.fixture
 def ids(fuzzed: Server) -> list[dict[str, str]]:
     """Ids of real entities and of a job, by the names that they have in paths and queries: UIDs, keys, UIDs of two."""
-    upload(fuzzed.client, Path(get_testdata_file("CT_small.dcm")))
+    file = Path(get_testdata_file("CT_small.dcm"))
+    upload(fuzzed.client, file)
     for one in (made := collision("PatientID")).both:
         upload(fuzzed.client, one.file)
-    (found,) = fuzzed.client.get("/api/instances", params={"patient_id": "1CT1"}).json()
+    # By what no request changes: it may have been moved to another study or patient.
+    uid = str(pydicom.dcmread(file, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
+    (found,) = fuzzed.client.get("/api/instances", params={"sop_instance_uid": uid}).json()
     fuzzed.client.post("/api/dicom_nodes", json={"name": "n", "protocol": "DICOMWEB", "url": "http://127.0.0.1:9"})
     job = fuzzed.client.post("/api/dicom_nodes/n/send", json={"instances": [found["id"]]}).json()["id"]
     above = {level: fuzzed.client.get(f"/api/{many}/{found[level]}").json()["key"] for level, many in ABOVE.items()}
