@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import cast
 
 from neurdicom.app.integrity import IntegrityServices, compose_integrity, make_overview
+from neurdicom.app.quota import compose_quota
 from neurdicom.app.storage import Storage
 from neurdicom.app.tools import ToolServices, compose_tools
 from neurdicom.archive.bulk import BulkService
@@ -16,6 +17,7 @@ from neurdicom.archive.labels.service import LabelService
 from neurdicom.archive.metadata import MetadataService
 from neurdicom.archive.names import EntityNames
 from neurdicom.archive.query import QueryService
+from neurdicom.archive.quota.service import QuotaService
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
@@ -113,6 +115,7 @@ class JobServices:
     remote: RemoteService
     rules: RuleService
     verification_jobs: VerificationJobs
+    quota: QuotaService
     overview: StorageOverview
 
 
@@ -372,6 +375,7 @@ def compose_background(
         COMMITMENT: CommitmentRunner(catalog, integrity.guard, network.nodes, network.dimse_peer),
     }
     jobs = JobService(queue, runners)
+    quota = compose_quota(settings, storage, archive.trash, archive.remove, archive.labels, queue)
     process_jobs = ProcessJobs(catalog, processing.process, queue)
     return JobServices(
         jobs=jobs,
@@ -379,5 +383,6 @@ def compose_background(
         remote=RemoteService(catalog, peers, queue),
         rules=RuleService(catalog, archive.tracker, process_jobs, jobs),
         verification_jobs=VerificationJobs(integrity.verification, peers, queue),
-        overview=make_overview(settings, storage, integrity, processing.results, tools.plugins, tools.models),
+        quota=quota,
+        overview=make_overview(settings, integrity, quota, processing.results, tools.plugins, tools.models),
     )

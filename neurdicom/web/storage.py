@@ -33,9 +33,31 @@ _DAMAGE = {
 }
 _STORAGE: dict[str, Any] = {
     "type": "object",
-    "required": ["instances", "results", "plugins", "models", "disk", "last_check", "damaged"],
+    "required": ["instances", "trash", "quota", "results", "plugins", "models", "disk", "last_check", "damaged"],
     "properties": {
-        **dict.fromkeys(("instances", "results", "plugins", "models"), _COUNTED),
+        **dict.fromkeys(("instances", "trash", "results", "plugins", "models"), _COUNTED),
+        "quota": {
+            "type": "object",
+            "required": ["max_storage", "used", "max_age_days", "protected", "alert"],
+            "properties": {
+                "max_storage": {
+                    **INTEGER,
+                    "description": "Bytes that instances and the trash may take; 0: all.",
+                },
+                "used": {**INTEGER, "description": "Bytes that they take."},
+                "max_age_days": {
+                    **NUMBER,
+                    "description": "Days from a study's last arrival to its end; 0: none.",
+                },
+                "protected": {**_COUNTED, "description": "Studies with the label `protected`, or of such patients."},
+                "alert": {
+                    "type": ["object", "null"],
+                    "description": "Why nothing can be deleted, though more is used than may be.",
+                    "required": ["since", "detail"],
+                    "properties": {"since": {"type": "string", "format": "date-time"}, "detail": STRING},
+                },
+            },
+        },
         "disk": {"type": "object", "properties": {"total": INTEGER, "free": INTEGER}},
         "last_check": {
             "type": ["object", "null"],
@@ -66,8 +88,7 @@ class StorageHandler(ApiHandler):
         "Get what is stored, and what is damaged",
         tag="operations",
         access=Access.ADMIN,
-        description="Bytes of instances are those of their files, as of a few seconds or minutes ago, depending on "
-        "their number.",
+        description="Bytes of instances and of the trash are those of their files.",
         answers={200: json_answer("Counts and bytes by kind, the disk, the last check, damaged files.", _STORAGE)},
     )
     async def get(self) -> None:

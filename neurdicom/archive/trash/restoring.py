@@ -8,6 +8,7 @@ from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import VERSION, SetAsideObserver, TrashEntry, TrashState
 from neurdicom.archive.trash.files import SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.archive.trash.restored import RestoredStudies
 from neurdicom.archive.trash.versions import VersionService
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
@@ -65,6 +66,7 @@ class EntryRestorer:
         self._discarder = discarder
         self._observer = observer
         self._files = SetAsideFiles(catalog, blobs)
+        self._restored = RestoredStudies(catalog)
         self._under_way: set[str] = set()
 
     async def restore(self, id: str) -> TrashEntry:
@@ -122,6 +124,7 @@ class EntryRestorer:
                 await self._blobs.bring_back(entry.place, [file.ref.key for file in batch])
                 outcomes = await self._catalog.store(arrivals, policy)
                 superseded += [outcome for outcome in outcomes if outcome.unused is not None]
+                await self._restored.note({outcome.place.study for outcome in outcomes if outcome.place})
         await self._garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
         for outcome in superseded:
             await self._versions.note(outcome)

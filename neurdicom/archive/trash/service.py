@@ -114,6 +114,18 @@ class TrashService:
         """Return an entry. Raises `NotFound`."""
         return await self._records.get(id)
 
+    async def usage(self) -> tuple[int, int]:
+        """Count the entries, and the bytes of their files."""
+        return await self._records.usage()
+
+    async def oldest(self, limit: int) -> list[TrashEntry]:
+        """List the entries that lie there longest."""
+        return await self._records.oldest(limit=limit)
+
+    async def being_restored(self) -> list[TrashEntry]:
+        """List the entries whose restoration is under way, also in another process."""
+        return [entry for entry in await self._records.unfinished() if entry.state is TrashState.RESTORING]
+
     # -- into the trash --------------------------------------------------------------------------------------
 
     async def delete(self, level: Level, reference: str, deletion: Deletion) -> TrashEntry:

@@ -119,6 +119,9 @@ class MongoCatalog(Catalog):
     async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
         return await self._connection.use(lambda database: holdings.holdings(database, limit, after))
 
+    async def holdings_of(self, studies: Collection[str]) -> list[StudyHolding]:
+        return await self._connection.use(lambda database: holdings.holdings_of(database, studies))
+
     async def garbage(self) -> dict[str, str]:
         async def work(database: Database) -> dict[str, str]:
             return {one["_id"]: one.get("place", "") async for one in database["garbage"].find({})}
