@@ -201,7 +201,9 @@ def compose_archive(
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
     garbage = GarbageCollector(catalog, blobs, integrity.healer)
-    trash = TrashService(catalog, blobs, garbage, results.sources, settings.trash_days)
+    trash = TrashService(
+        catalog, blobs, garbage, results.sources, integrity.guard, integrity.aside, settings.trash_days
+    )
     policy = StorePolicy(
         cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
     )
@@ -371,7 +373,7 @@ def compose_background(
         PROCESS: ProcessRunner(catalog, processing.process, lambda: executor.slots),
         "send": SendRunner(catalog, peers),
         "retrieve": RetrieveRunner(peers),
-        VERIFY: VerificationRunner(integrity.verification, peers),
+        VERIFY: VerificationRunner(integrity.verification, peers, storage.blobs),
         COMMITMENT: CommitmentRunner(catalog, integrity.guard, network.nodes, network.dimse_peer),
     }
     jobs = JobService(queue, runners)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from neurdicom.app.storage import Storage
 from neurdicom.archive.quota.service import QuotaService
+from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.archive.verify.healing import Healer
@@ -24,6 +25,7 @@ class IntegrityServices:
 
     damage: DamageRegistry
     checker: FileChecker
+    aside: SetAsideChecker
     guard: FileGuard
     healer: Healer
     verification: Verification
@@ -44,11 +46,13 @@ def compose_integrity(settings: Settings, storage: Storage, *, announces: bool =
     catalog, blobs = storage.catalog, storage.blobs
     damage = DamageRegistry(storage.documents, settings.data, announces=announces)
     checker = FileChecker(catalog, blobs, damage)
+    aside = SetAsideChecker(catalog, blobs, damage)
     repairer = Repairer(catalog, blobs, damage, checker)
-    verification = Verification(catalog, blobs, damage, checker, repairer)
+    verification = Verification(catalog, blobs, damage, checker, aside, repairer)
     return IntegrityServices(
         damage=damage,
         checker=checker,
+        aside=aside,
         guard=FileGuard(catalog, blobs, damage, checker),
         healer=Healer(catalog, blobs, damage, checker, repairer),
         verification=verification,

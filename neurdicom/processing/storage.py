@@ -60,8 +60,8 @@ class StorageOverview:
 
     @property
     def damaged_files(self) -> int:
-        """Number of files that are known to be damaged, as of the last `refresh`."""
-        return len(self._damage)
+        """Number of files in use that are known to be damaged, as of the last `refresh`."""
+        return self._damage.in_use
 
     async def refresh(self) -> None:
         """Take notice of what a command has found."""
@@ -123,7 +123,7 @@ class StorageOverview:
             "disk": {"total": disk.total, "free": disk.free},
             "last_check": await self.last_check(),
             "damaged": {
-                "count": self.damaged_files,
+                "count": len(self._damage),
                 "files": [damage.to_api() for damage in await self._damage.page(_MOST_DAMAGED)],
             },
         }

@@ -41,8 +41,8 @@ _HEALTH: Schema = {
         "process": INTEGER,
         "damaged_files": {
             **INTEGER,
-            "description": "Stored files that are damaged, and not given out; for administrators. /api/storage names "
-            "them.",
+            "description": "Stored files that are damaged, and not given out, without those in the trash; for "
+            "administrators. /api/storage names them all.",
         },
         "alerts": {
             "type": "array",

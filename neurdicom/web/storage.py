@@ -17,15 +17,23 @@ _COUNTED = {
     "required": ["count", "bytes"],
     "properties": {"count": INTEGER, "bytes": INTEGER},
 }
-_DIGEST = {"type": ["object", "null"], "properties": {"sha256": STRING, "size": INTEGER}}
+_DIGEST = {"type": ["object", "null"], "properties": {"sha256": STRING, "size": {"type": ["integer", "null"]}}}
 _DAMAGE = {
     "type": "object",
     "properties": {
-        "file": {**STRING, "description": "Path of the file below `blobs/objects` in the data folder."},
-        "instance": {**STRING, "description": "Its SOP Instance UID."},
-        "instance_key": {**STRING, "description": "Its key, which names no other instance."},
+        "file": {
+            **STRING,
+            "description": "Path of the file below `blobs/objects` in the data folder; for one that lies in the trash, "
+            "or is an earlier version, below `blobs`.",
+        },
+        "instance": {"type": ["string", "null"], "description": "Its SOP Instance UID; null where it is not known."},
+        "instance_key": {"type": ["string", "null"], "description": "Its key, which names no other instance."},
+        "entry": {
+            "type": ["string", "null"],
+            "description": "Id of the entry of the trash in which it lies; null for others.",
+        },
         "problem": {"enum": ["missing", "size", "bytes", "unreadable"]},
-        "expected": _DIGEST,
+        "expected": {**_DIGEST, "description": "Null where files of an entry of the trash are missing."},
         "found": {**_DIGEST, "description": "Null where there is no file, or the disk can't read it."},
         "since": {"type": "string", "format": "date-time"},
         "detail": STRING,
@@ -72,7 +80,7 @@ _STORAGE: dict[str, Any] = {
         },
         "damaged": {
             "type": "object",
-            "description": "Files that are damaged now, and not given out; the first 100 are named.",
+            "description": "Files that are damaged now, and not given out, also in the trash; the first 100 are named.",
             "properties": {"count": INTEGER, "files": {"type": "array", "items": _DAMAGE}},
         },
     },
@@ -106,9 +114,9 @@ class VerifyHandler(ApiHandler):
         "Check all stored files",
         tag="operations",
         access=Access.ADMIN,
-        description="Makes a job that compares every file with the SHA-256 of what was received, and repairs damaged "
-        "ones where `repair_from` names nodes. Its `results` have the counts and the first findings: file, instance, "
-        "problem, what was expected and what was found.",
+        description="Makes a job that compares every file, also in the trash, with the SHA-256 of what was received. "
+        "With `repair` it repairs damaged ones from the trash, and from the nodes that `repair_from` names. Its "
+        "`results` have the counts and the first findings: file, instance, problem, what was expected and found.",
         json=VERIFICATION,
         answers={202: job_answer("The job; Location is its URL."), 409: "You have too many jobs that are not over."},
     )
