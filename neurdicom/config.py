@@ -123,6 +123,16 @@ class Settings:
     trash_days: float = _setting(
         30.0, "Days that deletions and earlier versions lie in the trash; 0 for no trash.", low=0, high=36500
     )
+    max_storage: float = _setting(
+        0.0,
+        "MiB that instances and the trash may take; beyond it the trash is emptied, then the oldest studies go. 0 for "
+        "no limit.",
+        low=0.0,
+        high=float(1 << 40),
+    )
+    max_age_days: float = _setting(
+        0.0, "Days after its last arrival for which a study is kept; 0 for no limit.", low=0.0, high=36500.0
+    )
     dicomweb_delete: bool = _setting(False, "Accept DELETE requests on DICOMweb studies, series and instances.")
     log_level: str = _setting("info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting("text", "Format of log lines.", choices=("text", "json"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import cast
 
 from neurdicom.app.integrity import IntegrityServices, compose_integrity, make_overview
+from neurdicom.app.quota import compose_quota
 from neurdicom.app.storage import Storage
 from neurdicom.app.tools import ToolServices, compose_tools
 from neurdicom.archive.bulk import BulkService
@@ -17,6 +18,7 @@ from neurdicom.archive.metadata import MetadataService
 from neurdicom.archive.moves import MoveService
 from neurdicom.archive.names import EntityNames
 from neurdicom.archive.query import QueryService
+from neurdicom.archive.quota.service import QuotaService
 from neurdicom.archive.remove import RemoveService
 from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
@@ -115,6 +117,7 @@ class JobServices:
     remote: RemoteService
     rules: RuleService
     verification_jobs: VerificationJobs
+    quota: QuotaService
     overview: StorageOverview
 
 
@@ -200,7 +203,9 @@ def compose_archive(
     catalog, blobs = storage.catalog, storage.blobs
     tracker = SeriesTracker(storage.documents, settings.stable_seconds, server_name(settings.data))
     garbage = GarbageCollector(catalog, blobs, integrity.healer)
-    trash = TrashService(catalog, blobs, garbage, results.sources, settings.trash_days)
+    trash = TrashService(
+        catalog, blobs, garbage, results.sources, integrity.guard, integrity.aside, settings.trash_days
+    )
     policy = StorePolicy(
         cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
     )
@@ -371,10 +376,11 @@ def compose_background(
         PROCESS: ProcessRunner(catalog, processing.process, lambda: executor.slots),
         "send": SendRunner(catalog, peers),
         "retrieve": RetrieveRunner(peers),
-        VERIFY: VerificationRunner(integrity.verification, peers),
+        VERIFY: VerificationRunner(integrity.verification, peers, storage.blobs),
         COMMITMENT: CommitmentRunner(catalog, integrity.guard, network.nodes, network.dimse_peer),
     }
     jobs = JobService(queue, runners)
+    quota = compose_quota(settings, storage, archive.trash, archive.remove, archive.labels, queue)
     process_jobs = ProcessJobs(catalog, processing.process, queue)
     return JobServices(
         jobs=jobs,
@@ -382,5 +388,6 @@ def compose_background(
         remote=RemoteService(catalog, peers, queue),
         rules=RuleService(catalog, archive.tracker, process_jobs, jobs),
         verification_jobs=VerificationJobs(integrity.verification, peers, queue),
-        overview=make_overview(settings, storage, integrity, processing.results, tools.plugins, tools.models),
+        quota=quota,
+        overview=make_overview(settings, integrity, quota, processing.results, tools.plugins, tools.models),
     )

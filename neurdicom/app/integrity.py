@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from neurdicom.app.storage import Storage
+from neurdicom.archive.quota.service import QuotaService
+from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.archive.verify.healing import Healer
@@ -23,6 +25,7 @@ class IntegrityServices:
 
     damage: DamageRegistry
     checker: FileChecker
+    aside: SetAsideChecker
     guard: FileGuard
     healer: Healer
     verification: Verification
@@ -43,11 +46,13 @@ def compose_integrity(settings: Settings, storage: Storage, *, announces: bool =
     catalog, blobs = storage.catalog, storage.blobs
     damage = DamageRegistry(storage.documents, settings.data, announces=announces)
     checker = FileChecker(catalog, blobs, damage)
+    aside = SetAsideChecker(catalog, blobs, damage)
     repairer = Repairer(catalog, blobs, damage, checker)
-    verification = Verification(catalog, blobs, damage, checker, repairer)
+    verification = Verification(catalog, blobs, damage, checker, aside, repairer)
     return IntegrityServices(
         damage=damage,
         checker=checker,
+        aside=aside,
         guard=FileGuard(catalog, blobs, damage, checker),
         healer=Healer(catalog, blobs, damage, checker, repairer),
         verification=verification,
@@ -63,8 +68,8 @@ def compose_integrity(settings: Settings, storage: Storage, *, announces: bool =
 
 def make_overview(
     settings: Settings,
-    storage: Storage,
     integrity: IntegrityServices,
+    quota: QuotaService,
     results: ResultStore,
     plugins: PluginService,
     models: ModelService,
@@ -74,14 +79,14 @@ def make_overview(
     Parameters
     ----------
     settings : Settings
-    storage : Storage
-        Catalog and blob store.
     integrity : IntegrityServices
         Know the last check and damaged files.
+    quota : QuotaService
+        Measures what instances and the trash take.
     results : ResultStore
         Counts its results.
     plugins, models : PluginService, ModelService
         Count what is installed.
     """
     packages = {"plugins": lambda: len(plugins.all()), "models": lambda: len(models.all())}
-    return StorageOverview(settings.data, storage.blobs, integrity.verification, integrity.damage, results, packages)
+    return StorageOverview(settings.data, integrity.verification, integrity.damage, quota, results, packages)

@@ -161,6 +161,8 @@ async def open_components(parts: Components, stack: AsyncExitStack) -> None:
     await parts.background.jobs.open()
     stack.push_async_callback(parts.integrity.periodic.close)
     await parts.integrity.periodic.open()
+    stack.push_async_callback(parts.background.quota.close)
+    await parts.background.quota.open()
 
 
 def _settle_garbage_collection() -> None:

@@ -9,6 +9,7 @@ from neurdicom.app.integrity import compose_integrity
 from neurdicom.app.storage import Storage
 from neurdicom.archive.verify.rate import RateLimit
 from neurdicom.archive.verify.repair import FolderSource, RepairSource
+from neurdicom.archive.verify.trash_source import TrashSource
 from neurdicom.archive.verify.verification import VerificationReport
 from neurdicom.catalog.sqlite.copy import require_catalog
 from neurdicom.config import Settings
@@ -20,9 +21,15 @@ Progress = Callable[[int, int | None], None]
 
 
 async def verify_folder(
-    settings: Settings, *, rate: float, folders: Sequence[Path], nodes: Sequence[str], progress: Progress
+    settings: Settings,
+    *,
+    rate: float,
+    repair: bool,
+    folders: Sequence[Path],
+    nodes: Sequence[str],
+    progress: Progress,
 ) -> VerificationReport:
-    """Check all files, and repair those that are damaged where sources are given.
+    """Check all files, and repair those that are damaged if that is wanted.
 
     A running server refuses what is found from then on, and gives out what is repaired.
 
@@ -32,6 +39,8 @@ async def verify_folder(
         `data` is the folder; its catalog may be in MongoDB.
     rate : float
         MiB that are read in a second; 0 for no limit.
+    repair : bool
+        Whether damaged files are repaired: from the trash first.
     folders : sequence of Path
         Folders of backups, or of DICOM files, that may have the bytes of damaged files.
     nodes : sequence of str
@@ -67,7 +76,8 @@ async def verify_folder(
         files = DicomWebFiles()
         stack.push_async_callback(files.close)
         known = NodeService(catalog.documents)
-        sources: list[RepairSource] = [FolderSource(folder) for folder in folders]
+        sources: list[RepairSource] = [TrashSource(blobs)] if repair else []
+        sources += [FolderSource(folder) for folder in folders]
         sources += [source_of(await known.get(name), files) for name in nodes]
         verification, report = integrity.verification, VerificationReport.begin()
         total = await verification.count()
@@ -75,6 +85,7 @@ async def verify_folder(
             async for series in verification.series():
                 await verification.check_series(series["id"], report, pace, sources)
                 progress(report.files, total)
+            await verification.check_trash(report, pace, sources)
             await verification.find_unknown(report)
         await verification.finish(report, "command")
         return report

@@ -88,9 +88,19 @@ class GarbageCollector:
         except OSError:
             self._wait(AGAIN_SECONDS)
             raise
-        if self._healer is not None:
-            await self._healer.forget([*garbage])
+        await self.forget_damage(garbage)
         return True
+
+    async def forget_damage(self, files: Mapping[str, str]) -> None:
+        """Forget the damage of files that are gone.
+
+        Parameters
+        ----------
+        files : mapping of str to str
+            The files as in `collect`, or files that were set aside with their places before their keys.
+        """
+        if self._healer is not None:
+            await self._healer.forget(files)
 
     async def _collect(self, place: str, keys: Sequence[str]) -> None:
         if place:

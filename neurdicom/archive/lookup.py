@@ -164,7 +164,7 @@ async def locations_in(catalog: Catalog, series: str) -> list[Location]:
     """List the files of a series, with those that moves have displaced. Raises `Ambiguous`."""
     found = [each.location for each in await catalog.locate_all(Level.SERIES, series)]
     displaced = await catalog.displaced(series, Level.SERIES)
-    return found + [_as_location(file) for file in displaced]
+    return found + [as_location(file) for file in displaced]
 
 
 async def location_of(catalog: Catalog, instance: str, blob: str) -> Location | None:
@@ -182,11 +182,11 @@ async def location_of(catalog: Catalog, instance: str, blob: str) -> Location | 
     location = await catalog.locate(instance)
     if location is not None and location.blob.key != blob:
         displaced = await catalog.displaced(instance)
-        location = next((_as_location(file) for file in displaced if file.blob.key == blob), None)
+        location = next((as_location(file) for file in displaced if file.blob.key == blob), None)
     return location
 
 
-def _as_location(file: DisplacedFile) -> Location:
+def as_location(file: DisplacedFile) -> Location:
     """Describe a displaced file as the location of its instance; what lies above it is unknown."""
     return Location(file.key, file.blob, {}, edited=False, study="", series="")
 

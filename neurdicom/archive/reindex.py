@@ -224,11 +224,13 @@ class _Reindex:
         after: str | None = None
         while page := await registry.page(_DAMAGED, after):
             for damage in page:
+                if damage.place:
+                    continue  # the trash is not read
                 if await location_of(self._catalog, damage.instance, damage.key) is None:
                     await registry.clear(damage.key, "no instance has it any more")
                 elif damage.key not in self._damaged and not self._quick:
                     await registry.clear(damage.key, "its bytes are those that were received")
-            after = page[-1].key
+            after = page[-1].file
 
 
 def _claimed(arrival: NewInstance) -> str:

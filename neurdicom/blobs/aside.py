@@ -86,6 +86,29 @@ class AsideFolders:
             raise NotFound(f"there is no blob {key!r} in {place}")
         return path
 
+    def restore(self, place: str, key: str, file: Path) -> Path:
+        """Rename a file into the place of a blob.
+
+        Parameters
+        ----------
+        place : str
+            Place of the blob.
+        key : str
+            Key of the blob.
+        file : Path
+            The file, on the same file system.
+
+        Returns
+        -------
+        Path
+            Its new path.
+        """
+        path = self._root / check_place(place) / key
+        _make(path.parent)
+        file.rename(path)
+        flush_folder(path.parent)
+        return path
+
     def discard(self, place: str) -> None:
         """Delete a place with its blobs."""
         folder = self._root / check_place(place)

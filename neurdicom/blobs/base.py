@@ -347,6 +347,25 @@ class BlobStore(ABC):
         """Find a local file with the bytes of a blob that is set aside, for reading only. Raises `NotFound`."""
 
     @abstractmethod
+    def restore_aside(self, place: str, key: str, spool: Spool) -> None:
+        """Move a spool into the place of a blob that is set aside, durably. Blocks, as `restore`.
+
+        Parameters
+        ----------
+        place : str
+            Place of the blob.
+        key : str
+            Key of the blob.
+        spool : Spool
+            The bytes that were committed with this key.
+
+        Raises
+        ------
+        NotFound
+            No blob can have this key.
+        """
+
+    @abstractmethod
     async def discard_aside(self, place: str) -> None:
         """Delete a place with all blobs in it, durably; an unknown one is ignored."""
 

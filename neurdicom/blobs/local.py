@@ -282,6 +282,12 @@ class LocalBlobStore(BlobStore):
             raise NotFound(f"{key!r} is not a key of this store")
         return await self._run(self._aside.path, place, key)
 
+    def restore_aside(self, place: str, key: str, spool: Spool) -> None:
+        """Rename the spool to the file in the folder of the place, and flush that."""
+        self._path(key)  # checks the key
+        spool.seal()
+        spool.committed(self._aside.restore(place, key, spool.path))
+
     async def discard_aside(self, place: str) -> None:
         """Delete the folder of the place."""
         await self._run(self._aside.discard, place)

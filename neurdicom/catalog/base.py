@@ -189,15 +189,24 @@ class Catalog(MovingCatalog, ABC):
         after : StudyHolding, optional
             The last of the previous page, which need not be there any more.
         """
+        found = await self._holdings(())
+        found.sort(key=lambda one: (one.received, one.mark))
+        last = ("", "") if after is None else (after.received, after.mark)
+        return [one for one in found if (one.received, one.mark) > last][:limit]
+
+    async def holdings_of(self, studies: Collection[str]) -> list[StudyHolding]:
+        """Look up studies with their bytes by their present keys, in any order; unknown ones are left out."""
+        found = await self._holdings((AnyOf("study", tuple(studies)),)) if studies else []
+        return [one for one in found if one.study in studies]
+
+    async def _holdings(self, conditions: tuple[AnyOf, ...]) -> list[StudyHolding]:
         found = []
-        for study in (await self.find(Query(Level.STUDY, limit=None, counted=False))).items:
+        for study in (await self.find(Query(Level.STUDY, conditions, limit=None, counted=False))).items:
             below = Query(Level.INSTANCE, (AnyOf("study", (study["key"],)),), limit=None, counted=False)
             instances = (await self.find(below)).items
             size, received = sum(one["size"] for one in instances), max(one["received"] for one in instances)
             found.append(StudyHolding(study["key"], study["patient"], size, received, study["key"]))
-        found.sort(key=lambda one: (one.received, one.mark))
-        last = ("", "") if after is None else (after.received, after.mark)
-        return [one for one in found if (one.received, one.mark) > last][:limit]
+        return found
 
     # -- files and headers -----------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ _OF_FOLDERS = ("data", "mongodb_uri", "config")
     metavar="MIB",
     help="Most MiB to read in a second.  [default: no limit]",
 )
-@click.option("--repair", is_flag=True, help="Put the received bytes back where --from or --node has them.")
+@click.option("--repair", is_flag=True, help="Put the received bytes back where the trash, --from or --node has them.")
 @click.option(
     "--from",
     "folders",
@@ -65,18 +65,16 @@ def verify(
     """Compare all stored files with the SHA-256 of what was received, while the server runs or is stopped.
 
     With --server (or NEURDICOM_SERVER, or `neurdicom login`), the server does it as a job. With --data, this command
-    does: run it as the server's user. Each file that is missing, cut off, changed or swapped is named, and so is one
-    that no instance has, which stays. The server gives none of them out from then on. With --repair, a file is put
-    back if it has the same SHA-256, wherever it is from.
+    does: run it as the server's user. Each file that is missing, cut off, changed or swapped is named, also in the
+    trash, and so is one that no instance has, which stays. The server gives none of them out from then on. With
+    --repair, a file is put back from wherever the same SHA-256 is: the trash, earlier versions, then --from and --node.
 
     The exit status is 1 if anything was found, also if it was repaired.
     """
-    if repair and not folders and not nodes:
-        raise Invalid("--repair needs a place that may have the bytes: give --from FOLDER or --node NAME")
     if not repair and (folders or nodes):
         raise Invalid("--from and --node repair; give --repair with them")
     if (endpoint := _endpoint(context, server, token)) is not None:
-        report = _verify_server(endpoint.url, endpoint.token, rate, folders, nodes)
+        report = _verify_server(endpoint.url, endpoint.token, rate, folders, nodes if repair else None)
     else:
         settings = settings_from(config, given)
         log_ignored_variables()
@@ -85,7 +83,7 @@ def verify(
 
         with show_progress("checked") as progress:
             report = asyncio.run(
-                verify_folder(settings, rate=rate, folders=folders, nodes=nodes, progress=progress)
+                verify_folder(settings, rate=rate, repair=repair, folders=folders, nodes=nodes, progress=progress)
             ).to_api()
     _show(report, as_json=as_json)
     context.exit(1 if report["damaged"] or report["unknown"] else 0)
@@ -104,15 +102,27 @@ def _endpoint(context: click.Context, server: str | None, token: str | None) -> 
 
 
 def _verify_server(
-    url: str, token: str | None, rate: float, folders: Sequence[Path], nodes: Sequence[str]
+    url: str, token: str | None, rate: float, folders: Sequence[Path], nodes: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Have a server check its files, and upload those that folders have instead of damaged ones."""
+    """Have a server check its files, and upload those that folders have instead of damaged ones.
+
+    Parameters
+    ----------
+    url, token : str
+        Of the server.
+    rate : float
+        MiB that it reads in a second; 0 for no limit.
+    folders : sequence of Path
+        Folders that may have the bytes of damaged files.
+    nodes : sequence of str, or None
+        Names of nodes that may have them; None where nothing is repaired.
+    """
     from neurdicom.archive.verify.repair import FolderSource
     from neurdicom.cli.connection import connected
 
     sources = [FolderSource(folder) for folder in folders]
     with connected(url, token) as client, show_progress("checked") as progress:
-        job = client.storage.verify(rate=rate, repair_from=nodes)
+        job = client.storage.verify(rate=rate, repair=nodes is not None, repair_from=nodes or ())
         for event in client.jobs.follow(job["id"]):
             if event.type in ("progress", "end"):
                 job = event.data
@@ -124,7 +134,7 @@ def _verify_server(
             name: job["results"][name]
             for name in ("began", "files", "bytes", "damaged", "repaired", "unknown", "findings")
         }
-        if job["state"] == "cancelled" or (job["errors"] and job["errors"][0]["instance"] is None):
+        if job["state"] == "cancelled" or any(each["code"] != "damaged" for each in job["errors"]):
             raise NeurdicomError(f"the job {job['id']} did not check all files: {job['errors'] or job['state']}")
         if sources:
             _upload(client, report, sources)
@@ -137,6 +147,8 @@ def _upload(client: Any, report: dict[str, Any], sources: Sequence[Any]) -> None
     while True:
         healed = 0
         for damage in client.storage.get()["damaged"]["files"]:
+            if damage["entry"] is not None:  # an upload would be stored beside it
+                continue
             for source in sources:
                 path = source.find(damage["expected"]["size"], damage["expected"]["sha256"])
                 if path is not None and any(each.get("healed") for each in client.instances.upload(path)):

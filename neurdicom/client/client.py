@@ -5,6 +5,7 @@ from typing import Self
 
 from neurdicom.client.instances import InstancesApi
 from neurdicom.client.jobs import JobsApi
+from neurdicom.client.labels import LabelsApi
 from neurdicom.client.operations import ApiResource, TransportT_co, call
 from neurdicom.client.packages import PackagesApi
 from neurdicom.client.protocol import ApiRequest, JsonObject, read_object
@@ -23,6 +24,8 @@ class NeurdicomApi(ApiResource[TransportT_co]):
         Operations on installed plugins, and on installed models.
     jobs : JobsApi
         Operations on jobs.
+    labels : LabelsApi
+        Operations on labels of patients, studies, series and instances.
     storage : StorageApi
         Operations on what is stored.
     """
@@ -33,6 +36,7 @@ class NeurdicomApi(ApiResource[TransportT_co]):
         self.plugins = PackagesApi(transport, "plugins")
         self.models = PackagesApi(transport, "models")
         self.jobs = JobsApi(transport)
+        self.labels = LabelsApi(transport)
         self.storage = StorageApi(transport)
 
     @call

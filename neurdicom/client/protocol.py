@@ -172,6 +172,14 @@ def read_list(response: ApiResponse) -> list[JsonObject]:
     return value
 
 
+def read_texts(response: ApiResponse) -> list[str]:
+    """Read a JSON array of texts from a response. Raises `Unavailable` if the body is something else."""
+    value = _read_json(response)
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise not_neurdicom(response)
+    return value
+
+
 def read_nothing(response: ApiResponse) -> None:
     """Ignore the body of a response."""
 

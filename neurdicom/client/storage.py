@@ -26,15 +26,19 @@ class StorageApi(ApiResource[TransportT_co]):
         return ApiRequest("GET", "/api/storage", read_object)
 
     @call
-    def verify(self, *, rate: float = 0.0, repair_from: Sequence[str] = ()) -> ApiRequest[JsonObject]:
+    def verify(
+        self, *, rate: float = 0.0, repair: bool = False, repair_from: Sequence[str] = ()
+    ) -> ApiRequest[JsonObject]:
         """Submit a job that checks all stored files.
 
         Parameters
         ----------
         rate : float
             Most MiB that are read in a second; 0 for no limit.
+        repair : bool
+            Put the received bytes back where the trash or an earlier version has them.
         repair_from : sequence of str
-            Names of DICOMweb nodes that may have the bytes of damaged files.
+            Names of DICOMweb nodes that may have the bytes of damaged files, after the trash.
 
         Returns
         -------
@@ -50,5 +54,5 @@ class StorageApi(ApiResource[TransportT_co]):
         Invalid
             A node is none of DICOMweb.
         """
-        body: JsonObject = {"rate": rate, "repair_from": list(repair_from)}
+        body: JsonObject = {"rate": rate, "repair": repair, "repair_from": list(repair_from)}
         return ApiRequest("POST", "/api/storage/verify", read_object, json=body)

@@ -8,8 +8,9 @@ from typing import Any, Final, cast
 from neurdicom.archive.verify.damage import Damage
 from neurdicom.archive.verify.rate import CheckStopped, RateLimit
 from neurdicom.archive.verify.repair import RepairSource
+from neurdicom.archive.verify.trash_source import TrashSource
 from neurdicom.archive.verify.verification import Verification, VerificationReport, describe_finding
-from neurdicom.blobs.base import Spool
+from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.records import Location
 from neurdicom.dicom.identity import uid_of
 from neurdicom.errors import Damaged, Invalid, PeerFailed, Unavailable
@@ -26,8 +27,8 @@ KIND: Final = "verify"
 #: Findings that the record of a job has; the log, and the list of damaged files, have all.
 _MOST_FINDINGS = 100
 
-#: The item after all series: files that no instance has.
-_UNKNOWN = ""
+#: The items after all series, which have no such ids: files in the trash, and files that no instance has.
+_TRASH, _UNKNOWN = "trash", ""
 
 VERIFICATION = Declaration(
     {
@@ -42,12 +43,17 @@ VERIFICATION = Declaration(
                 "default": 0,
                 "description": "Most MiB that are read in a second; 0 for no limit.",
             },
+            "repair": {
+                "type": "boolean",
+                "default": False,
+                "description": "Put the received bytes back where the trash or an earlier version has them.",
+            },
             "repair_from": {
                 "type": "array",
                 "maxItems": 16,
                 "items": {"type": "string", "minLength": 1, "maxLength": 64},
                 "default": [],
-                "description": "Names of DICOMweb nodes that may have the bytes of damaged files.",
+                "description": "Names of DICOMweb nodes that may have the bytes of damaged files, after the trash.",
             },
         },
     }
@@ -70,8 +76,10 @@ class NodeSource(RepairSource):
         self._node = node
         self._files = files
 
-    async def fetch(self, damage: Damage, location: Location, spool: Spool) -> bool:
-        """Retrieve the instance as the node stores it."""
+    async def fetch(self, damage: Damage, location: Location | None, spool: Spool) -> bool:
+        """Retrieve the instance as the node stores it; one in the trash is not asked for."""
+        if location is None:
+            return False
         ids = {
             "StudyInstanceUID": uid_of(location.study),
             "SeriesInstanceUID": uid_of(location.series),
@@ -126,7 +134,7 @@ class VerificationJobs:
         checked = VERIFICATION.check(request)
         names = list(dict.fromkeys(checked.get("repair_from", ())))
         await sources_of(self._peers, names)
-        document = {"rate": checked.get("rate", 0), "repair_from": names}
+        document = {"rate": checked.get("rate", 0), "repair": checked.get("repair", False), "repair_from": names}
         return await self._jobs.submit(KIND, document, by=by, total=await self._verification.count())
 
 
@@ -139,30 +147,36 @@ class VerificationRunner(Runner):
         Checks the files.
     peers : Peers
         Knows the nodes that repair.
+    blobs : BlobStore
+        Has the trash, which repairs, too.
     """
 
     job_class = JobClass("verification", at_once=1, of_one_user=1)
 
-    def __init__(self, verification: Verification, peers: Peers) -> None:
+    def __init__(self, verification: Verification, peers: Peers, blobs: BlobStore) -> None:
         self._verification = verification
         self._peers = peers
+        self._blobs = blobs
 
     async def expand(self, job: Job) -> AsyncIterator[Item]:
-        """Yield all series, and an item for the files that no instance has."""
+        """Yield all series, and items for the files in the trash and those that no instance has."""
         async for series in self._verification.series():
             yield Item(series["id"], series["images_count"])
+        yield Item(_TRASH, 0)
         yield Item(_UNKNOWN, 0)
         job.summary = {**VerificationReport.begin().to_document(), "findings": []}
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
         """Check one series after the other; one that is not over at a stop is checked again later."""
         try:
-            sources = await sources_of(self._peers, job.request["repair_from"])
+            sources = await self._sources(job)
             with RateLimit(job.request["rate"]) as pace, _stopping(pace, stop):
                 for place, series in enumerate(items):
                     report = VerificationReport.begin()
                     if series == _UNKNOWN:
                         found = await self._verification.find_unknown(report)
+                    elif series == _TRASH:
+                        found = await self._verification.check_trash(report, pace, sources)
                     else:
                         found = await self._verification.check_series(series, report, pace, sources)
                     _add(job, report)
@@ -175,6 +189,11 @@ class VerificationRunner(Runner):
             return
         except Unavailable as error:  # the disk is away; the job is tried again
             raise PeerFailed(str(error)) from error
+
+    async def _sources(self, job: Job) -> list[RepairSource]:
+        nodes = await sources_of(self._peers, job.request["repair_from"])
+        is_repaired = job.request.get("repair") or nodes  # jobs of before have no such member
+        return [TrashSource(self._blobs), *nodes] if is_repaired else []
 
 
 @contextmanager
@@ -220,6 +239,6 @@ def _whole(job: Job) -> VerificationReport:
 
 
 def _outcome(place: int, report: VerificationReport, found: Sequence[dict[str, Any]]) -> ItemOutcome:
-    bad = [each for each in found if each["repaired"] is None and each["instance"] is not None]
+    bad = [each for each in found if each["repaired"] is None and each["problem"] != "unknown"]
     failures = tuple(Failure(each["instance"], describe_finding(each), Damaged.code) for each in bad)
     return ItemOutcome(place, done=report.files - len(bad), failed=len(bad), failures=failures)

@@ -3,21 +3,18 @@
 import asyncio
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from neurdicom.archive.quota.limits import QuotaUse
+from neurdicom.archive.quota.service import QuotaService
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.archive.verify.verification import Verification
-from neurdicom.blobs.base import BlobStore
 from neurdicom.processing.result_store import ResultStore
 
 #: Damaged files that are named; all are counted.
 _MOST_DAMAGED = 100
-
-#: Pause between two looks at the sizes of all files, as a multiple of the time that a look takes.
-_REST = 20.0
 
 
 class StorageOverview:
@@ -27,45 +24,68 @@ class StorageOverview:
     ----------
     data : Path
         The data folder.
-    blobs : BlobStore
-        Has the files of instances.
     verification : Verification
         Counts the instances, and knows the last check.
     damage : DamageRegistry
         Knows damaged files.
+    quota : QuotaService
+        Measures what instances and the trash take.
     results : ResultStore
         Has the results.
     packages : Mapping[str, callable]
         Number of installed packages by the name of their folder.
+
+    Attributes
+    ----------
+    use : QuotaUse
+        What instances and the trash take, as of the last `measure`.
     """
 
     def __init__(
         self,
         data: Path,
-        blobs: BlobStore,
         verification: Verification,
         damage: DamageRegistry,
+        quota: QuotaService,
         results: ResultStore,
         packages: Mapping[str, Callable[[], int]],
     ) -> None:
         self._data = data
-        self._blobs = blobs
         self._verification = verification
         self._damage = damage
+        self._quota = quota
         self._results = results
         self._packages = packages
-        self._looking = asyncio.Lock()
-        self._bytes = 0
-        self._until = 0.0
+        self.use = QuotaUse()
 
     @property
     def damaged_files(self) -> int:
-        """Number of files that are known to be damaged, as of the last `refresh`."""
-        return len(self._damage)
+        """Number of files in use that are known to be damaged, as of the last `refresh`."""
+        return self._damage.in_use
 
     async def refresh(self) -> None:
         """Take notice of what a command has found."""
         await self._damage.refresh()
+
+    @property
+    def max_bytes(self) -> int:
+        """`max_storage` in bytes; 0 for no limit."""
+        return self._quota.limits.bytes
+
+    async def measure(self) -> QuotaUse:
+        """Measure what instances and the trash take."""
+        self.use = await self._quota.measure()
+        return self.use
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        """List what an administrator has to look at, as the API shows it."""
+        alert = await self._quota.alert()
+        found: list[dict[str, Any]] = []
+        if self.damaged_files:
+            found.append({"code": "damaged_files", "detail": f"{self.damaged_files} stored files are damaged"})
+        if alert is not None:
+            found.append({"code": "over_max_storage", "detail": alert.detail, "since": alert.since})
+        return found
 
     async def last_check(self) -> dict[str, Any] | None:
         """Read the last check of all files, as the API shows it; None if there was none."""
@@ -87,27 +107,26 @@ class StorageOverview:
             name: {"count": count(), "bytes": await asyncio.to_thread(_bytes_below, self._data / name)}
             for name, count in self._packages.items()
         }
+        use, limits = await self.measure(), self._quota.limits
         return {
-            "instances": {"count": await self._verification.count(), "bytes": await self._bytes_of_instances()},
+            "instances": {"count": await self._verification.count(), "bytes": use.instances},
+            "trash": {"count": use.trash_entries, "bytes": use.trash},
+            "quota": {
+                "max_storage": limits.bytes,
+                "used": use.bytes,
+                "max_age_days": limits.max_age_days,
+                "protected": {"count": use.protected_studies, "bytes": use.protected},
+                "alert": None if use.alert is None else {"since": use.alert.since, "detail": use.alert.detail},
+            },
             "results": {"count": results, "bytes": self._results.size},
             **packages,
             "disk": {"total": disk.total, "free": disk.free},
             "last_check": await self.last_check(),
             "damaged": {
-                "count": self.damaged_files,
+                "count": len(self._damage),
                 "files": [damage.to_api() for damage in await self._damage.page(_MOST_DAMAGED)],
             },
         }
-
-    async def _bytes_of_instances(self) -> int:
-        """Add the sizes of all files; a look at a million takes seconds, and is not repeated at once."""
-        async with self._looking:
-            began = time.monotonic()
-            if began >= self._until:
-                self._bytes = sum([ref.size async for ref in self._blobs.walk()])
-                now = time.monotonic()
-                self._until = now + _REST * (now - began)
-        return self._bytes
 
 
 def _bytes_below(folder: Path) -> int:

@@ -57,6 +57,40 @@ class AsideContract(BlobSuite):
 
         asyncio.run(test())
 
+    def test_a_damaged_blob_is_put_back_at_its_place(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                ref = put(store, b"x")
+                await store.set_aside(PLACE, [ref.key])
+                with store.new_spool() as spool:
+                    spool.write(b"x")
+                    store.restore_aside(PLACE, ref.key, spool)
+                assert await store.aside(PLACE) == [ref]
+                assert (await store.path_aside(PLACE, ref.key)).read_bytes() == b"x"
+                for key in ("no key", "../../../x"):
+                    with store.new_spool() as spool:
+                        try:
+                            store.restore_aside(PLACE, key, spool)
+                        except NotFound:
+                            continue
+                    raise AssertionError(f"{key!r} is taken for a key")
+
+        asyncio.run(test())
+
+    def test_a_blob_is_found_by_its_key(self) -> None:
+        async def test() -> None:
+            async with self.store() as store:
+                ref = put(store, b"x")
+                assert await store.find(ref.key) == ref
+                await store.set_aside(PLACE, [ref.key])
+                try:
+                    await store.find(ref.key)
+                except NotFound:
+                    return
+                raise AssertionError("it is set aside, and found")
+
+        asyncio.run(test())
+
     def test_places_are_discarded(self) -> None:
         async def test() -> None:
             async with self.store() as store:

@@ -84,6 +84,19 @@ class HoldingContract(CatalogSuite):
 
         self.run(test)
 
+    def test_studies_are_looked_up_by_their_keys(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            # Two patients have a study of one UID.
+            first, second = arrival(1, patient="p1"), arrival(2, patient="p2")
+            third = arrival(3, study="1.2.3", series="1.2.3.1")
+            await catalog.store([first, second, third])
+            keys = [place_of(new).study for new in (second, third)]
+            found = await catalog.holdings_of([*keys, "1.2.9~00000000", "none"])
+            assert sorted(found, key=lambda one: one.received) == [holding_of(second), holding_of(third)]
+            assert await catalog.holdings_of([]) == []
+
+        self.run(test)
+
     def test_deletions_take_bytes_and_times_back(self) -> None:
         async def test(catalog: Catalog) -> None:
             files = [arrival(n, series=f"1.2.1.{n % 3}") for n in range(1, 7)]

@@ -55,7 +55,7 @@ class Metrics:
     results : ResultStore
         Counts hits.
     overview : StorageOverview
-        Counts damaged files.
+        Counts damaged files, and what is stored.
     """
 
     content_type = "text/plain; version=0.0.4; charset=utf-8"
@@ -72,6 +72,7 @@ class Metrics:
         GCCollector(registry=registry)
         registry.register(_Dimse(dimse))
         registry.register(_Results(results))
+        registry.register(_Storage(overview))
         damaged = Gauge(
             "neurdicom_damaged_files", "Stored files that are damaged, and not given out.", registry=registry
         )
@@ -154,6 +155,36 @@ class _Results(Collector):
             "neurdicom_results_hit_bytes", "Bytes that were read from kept results.", value=counts["hit_bytes"]
         )
         yield GaugeMetricFamily("neurdicom_results_bytes", "Bytes of kept results.", value=self._results.size)
+
+
+class _Storage(Collector):
+    """Collector of the metrics of what is stored, as of the last measurement."""
+
+    def __init__(self, overview: StorageOverview) -> None:
+        self._overview = overview
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the current values."""
+        use = self._overview.use
+        stored = GaugeMetricFamily(
+            "neurdicom_stored_bytes", "Bytes of stored files, by what has them.", labels=["kind"]
+        )
+        for kind, size in (("instances", use.instances), ("trash", use.trash)):
+            stored.add_metric([kind], size)
+        yield stored
+        yield GaugeMetricFamily(
+            "neurdicom_max_storage_bytes",
+            "Bytes that instances and the trash may take; 0 for no limit.",
+            value=self._overview.max_bytes,
+        )
+        yield GaugeMetricFamily(
+            "neurdicom_protected_bytes", "Bytes of studies that the quota never deletes.", value=use.protected
+        )
+        yield GaugeMetricFamily(
+            "neurdicom_over_max_storage",
+            "1 while more is stored than may be, and nothing can be deleted; otherwise 0.",
+            value=int(use.alert is not None),
+        )
 
 
 def log_request(metrics: Metrics, handler: ApiHandler) -> None:

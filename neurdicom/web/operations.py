@@ -41,8 +41,21 @@ _HEALTH: Schema = {
         "process": INTEGER,
         "damaged_files": {
             **INTEGER,
-            "description": "Stored files that are damaged, and not given out; for administrators. /api/storage names "
-            "them.",
+            "description": "Stored files that are damaged, and not given out, without those in the trash; for "
+            "administrators. /api/storage names them all.",
+        },
+        "alerts": {
+            "type": "array",
+            "description": "What an administrator has to look at; for administrators.",
+            "items": {
+                "type": "object",
+                "required": ["code", "detail"],
+                "properties": {
+                    "code": {"enum": ["damaged_files", "over_max_storage"]},
+                    "detail": STRING,
+                    "since": {"type": "string", "format": "date-time"},
+                },
+            },
         },
         "disk_free": {**INTEGER, "description": "Free bytes on the disk of the data folder."},
         "requests_under_way": INTEGER,
@@ -109,6 +122,7 @@ class HealthHandler(ApiHandler):
             if self.principal.is_admin:
                 if catalog:
                     await self.overview.refresh()
+                    health["alerts"] = await self.overview.alerts()
                 health["damaged_files"] = self.overview.damaged_files
         self.send_json(health, status=200 if ready else 503)
 
@@ -161,6 +175,7 @@ class MetricsHandler(ApiHandler):
     async def get(self) -> None:
         with suppress(NeurdicomError):  # without the catalog, the numbers are those of before
             await self.overview.refresh()
+            await self.overview.measure()
         self.set_header("Content-Type", self.metrics.content_type)
         await self.finish(self.metrics.expose(under_way=len(self.context.under_way)))
 

@@ -17,15 +17,23 @@ _COUNTED = {
     "required": ["count", "bytes"],
     "properties": {"count": INTEGER, "bytes": INTEGER},
 }
-_DIGEST = {"type": ["object", "null"], "properties": {"sha256": STRING, "size": INTEGER}}
+_DIGEST = {"type": ["object", "null"], "properties": {"sha256": STRING, "size": {"type": ["integer", "null"]}}}
 _DAMAGE = {
     "type": "object",
     "properties": {
-        "file": {**STRING, "description": "Path of the file below `blobs/objects` in the data folder."},
-        "instance": {**STRING, "description": "Its SOP Instance UID."},
-        "instance_key": {**STRING, "description": "Its key, which names no other instance."},
+        "file": {
+            **STRING,
+            "description": "Path of the file below `blobs/objects` in the data folder; for one that lies in the trash, "
+            "or is an earlier version, below `blobs`.",
+        },
+        "instance": {"type": ["string", "null"], "description": "Its SOP Instance UID; null where it is not known."},
+        "instance_key": {"type": ["string", "null"], "description": "Its key, which names no other instance."},
+        "entry": {
+            "type": ["string", "null"],
+            "description": "Id of the entry of the trash in which it lies; null for others.",
+        },
         "problem": {"enum": ["missing", "size", "bytes", "unreadable"]},
-        "expected": _DIGEST,
+        "expected": {**_DIGEST, "description": "Null where files of an entry of the trash are missing."},
         "found": {**_DIGEST, "description": "Null where there is no file, or the disk can't read it."},
         "since": {"type": "string", "format": "date-time"},
         "detail": STRING,
@@ -33,9 +41,31 @@ _DAMAGE = {
 }
 _STORAGE: dict[str, Any] = {
     "type": "object",
-    "required": ["instances", "results", "plugins", "models", "disk", "last_check", "damaged"],
+    "required": ["instances", "trash", "quota", "results", "plugins", "models", "disk", "last_check", "damaged"],
     "properties": {
-        **dict.fromkeys(("instances", "results", "plugins", "models"), _COUNTED),
+        **dict.fromkeys(("instances", "trash", "results", "plugins", "models"), _COUNTED),
+        "quota": {
+            "type": "object",
+            "required": ["max_storage", "used", "max_age_days", "protected", "alert"],
+            "properties": {
+                "max_storage": {
+                    **INTEGER,
+                    "description": "Bytes that instances and the trash may take; 0: all.",
+                },
+                "used": {**INTEGER, "description": "Bytes that they take."},
+                "max_age_days": {
+                    **NUMBER,
+                    "description": "Days from a study's last arrival to its end; 0: none.",
+                },
+                "protected": {**_COUNTED, "description": "Studies with the label `protected`, or of such patients."},
+                "alert": {
+                    "type": ["object", "null"],
+                    "description": "Why nothing can be deleted, though more is used than may be.",
+                    "required": ["since", "detail"],
+                    "properties": {"since": {"type": "string", "format": "date-time"}, "detail": STRING},
+                },
+            },
+        },
         "disk": {"type": "object", "properties": {"total": INTEGER, "free": INTEGER}},
         "last_check": {
             "type": ["object", "null"],
@@ -50,7 +80,7 @@ _STORAGE: dict[str, Any] = {
         },
         "damaged": {
             "type": "object",
-            "description": "Files that are damaged now, and not given out; the first 100 are named.",
+            "description": "Files that are damaged now, and not given out, also in the trash; the first 100 are named.",
             "properties": {"count": INTEGER, "files": {"type": "array", "items": _DAMAGE}},
         },
     },
@@ -66,8 +96,7 @@ class StorageHandler(ApiHandler):
         "Get what is stored, and what is damaged",
         tag="operations",
         access=Access.ADMIN,
-        description="Bytes of instances are those of their files, as of a few seconds or minutes ago, depending on "
-        "their number.",
+        description="Bytes of instances and of the trash are those of their files.",
         answers={200: json_answer("Counts and bytes by kind, the disk, the last check, damaged files.", _STORAGE)},
     )
     async def get(self) -> None:
@@ -85,9 +114,9 @@ class VerifyHandler(ApiHandler):
         "Check all stored files",
         tag="operations",
         access=Access.ADMIN,
-        description="Makes a job that compares every file with the SHA-256 of what was received, and repairs damaged "
-        "ones where `repair_from` names nodes. Its `results` have the counts and the first findings: file, instance, "
-        "problem, what was expected and what was found.",
+        description="Makes a job that compares every file, also in the trash, with the SHA-256 of what was received. "
+        "With `repair` it repairs damaged ones from the trash, and from the nodes that `repair_from` names. Its "
+        "`results` have the counts and the first findings: file, instance, problem, what was expected and found.",
         json=VERIFICATION,
         answers={202: job_answer("The job; Location is its URL."), 409: "You have too many jobs that are not over."},
     )

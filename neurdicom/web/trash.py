@@ -98,7 +98,11 @@ class RestoreHandler(ApiHandler):
         description="Files, results, edits and labels come back, and parents are made anew. An instance that is there "
         "with the same bytes is left; one with other bytes stays current, and the restored bytes become an earlier "
         "version of it. A version becomes the current one.",
-        answers={200: json_answer("The entry, which is no more.", _ENTRY), 409: "It is being restored or deleted."},
+        answers={
+            200: json_answer("The entry, which is no more.", _ENTRY),
+            409: "It is being restored or deleted.",
+            410: "Its files are gone, or one of them is damaged; nothing is restored.",
+        },
     )
     async def post(self, entry: str) -> None:
         """Restore an entry."""

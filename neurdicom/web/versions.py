@@ -78,6 +78,7 @@ class RestoreVersionHandler(ApiHandler):
         answers={
             200: json_answer("The instance.", entity_schema(Level.INSTANCE)),
             409: "It is the current version, is being deleted, or is of another series that was moved here.",
+            410: "Its file is gone, or damaged.",
         },
     )
     async def post(self, instance: str, sha256: str) -> None:

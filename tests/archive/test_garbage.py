@@ -31,7 +31,7 @@ async def replace_and_delete(stored: ArchiveSite) -> None:
     await stored.add(NEW)
     await stored.add(NEW)
     garbage, results = stored.ingest.garbage, NoResults()
-    trash = TrashService(stored.catalog, stored.blobs, garbage, results, 0.0)
+    trash = TrashService(stored.catalog, stored.blobs, garbage, results, stored.guard, stored.checker, 0.0)
     await RemoveService(stored.catalog, garbage, trash, results).delete(Level.INSTANCE, f"{ROOT}.1.1.2")
 
 

@@ -38,6 +38,9 @@ def test_the_data_folder_is_absolute() -> None:
         ({"no_auth": True, "host": "0.0.0.0"}, "no_auth"),
         ({"no_auth": True, "host": "example.org"}, "no_auth"),
         ({"mongodb_uri": "postgres://x"}, "mongodb_uri"),
+        ({"max_storage": -1}, "max_storage"),
+        ({"max_storage": "1 GiB"}, "max_storage"),
+        ({"max_age_days": -0.5}, "max_age_days"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -54,6 +54,23 @@ def test_instances(server: Server, do: Caller, image: tuple[str, Path]) -> None:
     assert do(server.url, lambda client: client.instances.image(id, format="jpeg")).startswith(b"\xff\xd8")
 
 
+def test_labels(server: Server, do: Caller, image: tuple[str, Path]) -> None:
+    id, path = image
+    study = do(server.url, lambda client: client.instances.upload(path))[0]["study"]
+    do(server.url, lambda client: client.labels.give("studies", study, "of-a-client"))
+    do(server.url, lambda client: client.labels.give("instances", id, "b"))
+    assert do(server.url, lambda client: client.labels.of("studies", study)) == ["of-a-client"]
+    [instance] = do(server.url, lambda client: client.instances.list({"labels": "b", "sop_instance_uid": id}))
+    assert instance["labels"] == ["b"]
+    [use] = [each for each in do(server.url, lambda client: client.labels.list()) if each["label"] == "of-a-client"]
+    assert use == {"label": "of-a-client", "patients": 0, "studies": 1, "series": 0, "instances": 0}
+    do(server.url, lambda client: client.labels.take("studies", study, "of-a-client"))
+    with pytest.raises(NotFound):
+        do(server.url, lambda client: client.labels.take("studies", study, "of-a-client"))
+    with pytest.raises(Invalid):
+        do(server.url, lambda client: client.labels.give("studies", study, "a/b"))
+
+
 def test_an_empty_token_is_none(server: Server, do: Caller) -> None:
     """A variable of the shell that is not set, on a server that asks for no credential."""
     assert do(server.url, lambda client: client.health(), token="")["status"] == "ok"

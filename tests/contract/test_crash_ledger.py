@@ -22,7 +22,7 @@ def test_what_was_acknowledged_is_there() -> None:
     ledger.acknowledge(ledger.begin_store([ONE]), ["1.2.1.1"])
     assert ledger.expectation("1.2.1.1") == Expectation(frozenset({ONE.digest}), may_be_absent=False)
     assert ledger.choose(random.Random(1), "Writer") == ONE
-    assert ledger.choose(random.Random(1), but="Writer") is None
+    assert ledger.choose(random.Random(1), but=["Writer"]) is None
 
 
 def test_an_answer_that_names_some() -> None:
@@ -72,6 +72,7 @@ def test_what_a_check_found_is_where_the_next_round_begins() -> None:
     ledger.begin_store([ONE])
     ledger.begin_edit("1.2", "edited")
     ledger.begin_delete("study", "1.2")
-    ledger.restart({"1.2.1.1": "found", "1.9": "nobody sent it"}, {"1.2": ""})
+    ledger.restart({"1.2.1.1": "found", "1.9": "nobody sent it"}, {"1.2": ""}, {"1.2": ["a"]})
+    assert ledger.labels() == {"1.2": {"a": {True}}}
     assert ledger.expectations() == {"1.2.1.1": Expectation(frozenset({"found"}), may_be_absent=False)}
     assert ledger.descriptions() == {"1.2": {""}}

@@ -69,6 +69,7 @@ class PlainCatalog(SqliteCatalog):
     edits = Catalog.edits
     stored_bytes = Catalog.stored_bytes
     holdings = Catalog.holdings
+    holdings_of = Catalog.holdings_of
 
 
 class TestDefaults(TestSqliteCatalog):

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from neurdicom.archive.quota.limits import QuotaUse
 from neurdicom.config import Settings
 from neurdicom.http.base import ApiHandler, HttpContext
 from neurdicom.http.operation import operation
@@ -83,7 +84,10 @@ class WorkingServer:
         self.authentication = SlowAuthentication()
         self.work = TimedWork()
         self.context = HttpContext(settings=Settings(port=0), authenticator=cast(Any, self.authentication), started=0.0)
-        counts: Any = type("Counts", (), {"associations": 0, "outcomes": {}, "size": 0, "damaged_files": 0})()
+        counts: Any = type(
+            "Counts", (), {"associations": 0, "outcomes": {}, "size": 0, "damaged_files": 0, "max_bytes": 0}
+        )()
+        counts.use = QuotaUse()
         counts.counts = dict.fromkeys(
             ("hits", "misses", "shared", "current", "kept", "dropped", "evicted", "hit_bytes"), 0
         )

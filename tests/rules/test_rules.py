@@ -197,3 +197,15 @@ def test_what_is_wrong_is_named(here: RulesClient, rule: dict[str, Any], field: 
     assert answer.status_code == 422, answer.text
     assert answer.json()["field"] == field, answer.text
     assert here.http.get("/api/rules").json() == []
+
+
+def test_labels_of_instances_are_conditions(here: RulesClient) -> None:
+    rule = here.rule({"labels": ["for-rules", "other"]})
+    here.store(dicom_file(1), dicom_file(1, series=2))
+    assert here.http.put(f"/api/instances/{uid(1)}/labels/for-rules").status_code == 204
+    here.store(dicom_file(2), dicom_file(2, series=2))  # they are stable after that
+    told = here.ran(rule)
+    here.wait_until_idle()
+    assert {run["series"] for run in told["runs"]} == {uid(1).rpartition(".")[0]}
+    refused = here.post_rule({"labels": "no label"})
+    assert (refused.status_code, refused.json()["field"]) == (422, "conditions.labels")

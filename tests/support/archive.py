@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neurdicom.archive.ingest.result import IngestResult
 from neurdicom.archive.ingest.service import IngestService
+from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.upload import UploadService
 from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.guard import FileGuard
@@ -48,6 +49,11 @@ class ArchiveSite:
         """The guard of the files."""
         registry = DamageRegistry(self.catalog.documents, self.folder)
         return FileGuard(self.catalog, self.blobs, registry, FileChecker(self.catalog, self.blobs, registry))
+
+    @property
+    def checker(self) -> SetAsideChecker:
+        """The checker of files that are set aside."""
+        return SetAsideChecker(self.catalog, self.blobs, DamageRegistry(self.catalog.documents, self.folder))
 
     @property
     def files(self) -> list[bytes]:

@@ -56,7 +56,7 @@ class LabelsAside:
 
     async def are_needed(self) -> bool:
         """Tell whether anything has a label."""
-        return await self._store.has_any(*Level)
+        return await self._store.has_any()
 
     async def note(self, place: str, patient: str, located: Sequence[Located]) -> None:
         """Note all labels of instances and of what is above them; may be repeated, after the deletion too.
@@ -70,6 +70,8 @@ class LabelsAside:
         located : sequence of Located
             The instances that are deleted.
         """
+        if not await self.are_needed():
+            return
         keys: dict[Level, list[str]] = {
             Level.PATIENT: [patient],
             Level.STUDY: list(dict.fromkeys(one.location.study for one in located)),

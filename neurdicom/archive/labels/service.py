@@ -14,6 +14,9 @@ from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.dicom.query.labels import LABELS, PROTECTED, check_label
 from neurdicom.errors import Conflict, NotFound
 
+#: Entities that are looked up at once.
+_AT_ONCE: Final = 1000
+
 #: Most labels of one entity.
 MOST_LABELS: Final = 100
 
@@ -140,6 +143,20 @@ class LabelService:
         marked = await self._store.marks(Level.STUDY, [study["key"] for study in studies], PROTECTED)
         patients = await self._store.marks(Level.PATIENT, _patients(studies), PROTECTED)
         return {study["key"] for study in studies if study["key"] in marked or study["patient"] in patients}
+
+    async def protected_studies(self) -> list[str]:
+        """List the keys of all studies that are protected, or whose patient is."""
+        labelled = (AnyOf(LABELS, (PROTECTED,)),)
+        found = dict.fromkeys(await self._keys(Level.STUDY, labelled))
+        patients = await self._keys(Level.PATIENT, labelled)
+        for start in range(0, len(patients), _AT_ONCE):
+            among = AnyOf(Level.PATIENT.value, tuple(patients[start : start + _AT_ONCE]))
+            found |= dict.fromkeys(await self._keys(Level.STUDY, (among,)))
+        return list(found)
+
+    async def _keys(self, level: Level, conditions: tuple[AnyOf, ...]) -> list[str]:
+        page = await self._catalog.find(Query(level, conditions, limit=None, counted=False))
+        return [entity["key"] for entity in page.items]
 
 
 def _patients(studies: Iterable[Entity]) -> list[str]:

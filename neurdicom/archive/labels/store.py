@@ -133,14 +133,11 @@ class LabelStore:
         )
         return [document["label"] for document in page.items], page.total
 
-    async def has_any(self, *levels: Level) -> bool:
-        """Tell whether any entity of some levels has a label."""
-        for level in levels:
-            first = DocumentQuery(after=f"{level}/", limit=1, counted=False)
-            found = (await self._documents.query(KIND, first)).items
-            if found and LabelMark.from_document(found[0]).level is level:
-                return True
-        return False
+    async def has_any(self, level: Level | None = None) -> bool:
+        """Tell whether any entity of a level has a label, or any at all."""
+        first = DocumentQuery(after=f"{level}/" if level else "", limit=1, counted=False)
+        found = (await self._documents.query(KIND, first)).items
+        return bool(found) and level in (None, LabelMark.from_document(found[0]).level)
 
     async def marks(self, level: Level, keys: Collection[str], *labels: str) -> Marks:
         """Look up the labels of entities.

@@ -68,7 +68,9 @@ class EntryDiscarder:
                     await self._blobs.release(entry.place)
                 else:
                     await self._take_waiting(entry.place)
+                    files = [entry.place, *(f"{entry.place}/{ref.key}" for ref in await self._blobs.aside(entry.place))]
                     await self._blobs.discard_aside(entry.place)
+                    await self._garbage.forget_damage(dict.fromkeys(files, ""))
                     await self._observer.on_discarded(entry.place)
                 await self._records.remove(entry)
         except (OSError, Unavailable) as error:

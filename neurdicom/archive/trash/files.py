@@ -1,6 +1,5 @@
 """Files of the entries of the trash: at their places, or still in the store while a backup keeps them there."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +45,18 @@ class SetAsideFiles:
 
     async def of(self, place: str) -> list[SetAsideFile]:
         """List the files of a place, with those that are yet to be moved there."""
-        found = {ref.key: SetAsideFile(ref, place) for ref in await self._blobs.aside(place)}
-        for key in await self.waiting(place):
+        waiting = await self.waiting(place)  # first: one that is moved meanwhile is at its place afterwards
+        found = await self._at(place)
+        for key in waiting:
             if key not in found:
-                with suppress(NotFound):  # deleted by hand
+                try:
                     found[key] = SetAsideFile(await self._blobs.find(key), place, is_waiting=True)
+                except NotFound:  # moved just now, or deleted by hand
+                    found |= await self._at(place)
         return [found[key] for key in sorted(found)]
+
+    async def _at(self, place: str) -> dict[str, SetAsideFile]:
+        return {ref.key: SetAsideFile(ref, place) for ref in await self._blobs.aside(place)}
 
     async def waiting(self, place: str) -> list[str]:
         """List the keys of the blobs that are yet to be moved to a place."""

@@ -126,6 +126,12 @@ class TrashRecords:
         )
         return _entries(await self._documents.query(KIND, query))
 
+    async def usage(self) -> tuple[int, int]:
+        """Count the entries, and the bytes of their files; those that are over count no more."""
+        _, count = await self.page(limit=0)
+        size = await self._documents.sum(KIND, "bytes")
+        return count, size - sum(entry.bytes for entry in await self.unfinished() if entry.state in OVER)
+
     async def ids(self) -> set[str]:
         """List the ids of all entries."""
         return {document["id"] for document in (await self._documents.query(KIND)).items}

@@ -4,10 +4,11 @@ from typing import Final
 
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.recovery import read_file
+from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import VERSION, SetAsideObserver, TrashEntry, TrashState
-from neurdicom.archive.trash.files import SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.archive.trash.restored import RestoredStudies
 from neurdicom.archive.trash.versions import VersionService
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
@@ -45,6 +46,8 @@ class EntryRestorer:
         Deletes what is left of entries that were restored.
     observer : SetAsideObserver
         Brings back what was derived from them.
+    checker : SetAsideChecker
+        Reads the files before.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class EntryRestorer:
         versions: VersionService,
         discarder: EntryDiscarder,
         observer: SetAsideObserver,
+        checker: SetAsideChecker,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
@@ -64,7 +68,8 @@ class EntryRestorer:
         self._versions = versions
         self._discarder = discarder
         self._observer = observer
-        self._files = SetAsideFiles(catalog, blobs)
+        self._checker = checker
+        self._restored = RestoredStudies(catalog)
         self._under_way: set[str] = set()
 
     async def restore(self, id: str) -> TrashEntry:
@@ -90,15 +95,16 @@ class EntryRestorer:
         Conflict
             It is being restored.
         Gone
-            Its files are gone.
+            Its files are gone, or one of them is damaged; nothing is restored.
         """
         self.require_idle(id)
         self._under_way.add(id)
         try:
             entry = await self._records.get(id)
             if entry.state is not TrashState.RESTORING:  # else it goes on after a failure
-                if not await self._files.of(entry.place):
+                if not await self._checker.files.of(entry.place):
                     raise Gone(f"the files of the entry {id} of the trash are gone; delete it")
+                await self._checker.require_whole(entry)
                 entry = await self._records.advance(entry, TrashState.RESTORING)
             await self.bring_back(entry)
         finally:
@@ -115,13 +121,14 @@ class EntryRestorer:
         superseded: list[StoreOutcome] = []
         policy = _CURRENT if entry.kind == VERSION else _RESTORED
         async with self._garbage.lock:
-            files = await self._files.of(entry.place)
+            files = await self._checker.files.of(entry.place)
             for start in range(0, len(files), _BATCH):
                 batch = files[start : start + _BATCH]
-                arrivals = [await read_file(await self._files.path(file), file.ref) for file in batch]
+                arrivals = [await read_file(await self._checker.files.path(file), file.ref) for file in batch]
                 await self._blobs.bring_back(entry.place, [file.ref.key for file in batch])
                 outcomes = await self._catalog.store(arrivals, policy)
                 superseded += [outcome for outcome in outcomes if outcome.unused is not None]
+                await self._restored.note({outcome.place.study for outcome in outcomes if outcome.place})
         await self._garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
         for outcome in superseded:
             await self._versions.note(outcome)

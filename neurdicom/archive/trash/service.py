@@ -10,6 +10,7 @@ from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.labels.aside import LabelsAside
 from neurdicom.archive.lookup import missing, names_of
 from neurdicom.archive.trash.adopt import Adopter
+from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.trash.derived import WithLabels
 from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import (
@@ -25,6 +26,7 @@ from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.recovery import TrashRecovery
 from neurdicom.archive.trash.restoring import EntryRestorer, edits_of_gone
 from neurdicom.archive.trash.versions import VersionService
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Entity, Located
@@ -63,6 +65,10 @@ class TrashService:
         Moves the files of what was deleted.
     observer : SetAsideObserver
         Is told of what is set aside, comes back or is deleted for good.
+    guard : FileGuard
+        Gives files in use.
+    checker : SetAsideChecker
+        Reads files of the trash before they are restored.
     days : float
         Days that something lies in the trash.
 
@@ -73,7 +79,14 @@ class TrashService:
     """
 
     def __init__(
-        self, catalog: Catalog, blobs: BlobStore, garbage: GarbageCollector, observer: SetAsideObserver, days: float
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        garbage: GarbageCollector,
+        observer: SetAsideObserver,
+        guard: FileGuard,
+        checker: SetAsideChecker,
+        days: float,
     ) -> None:
         self._catalog = catalog
         self._garbage = garbage
@@ -82,8 +95,10 @@ class TrashService:
         self._records = TrashRecords(catalog.documents)
         files = SetAsideFiles(catalog, blobs)
         self._discarder = EntryDiscarder(catalog, blobs, garbage, self._records, observer)
-        self.versions = VersionService(catalog, blobs, self._records, observer, self._discarder, days)
-        self._restorer = EntryRestorer(catalog, blobs, garbage, self._records, self.versions, self._discarder, observer)
+        self.versions = VersionService(catalog, blobs, self._records, observer, self._discarder, guard, checker, days)
+        self._restorer = EntryRestorer(
+            catalog, blobs, garbage, self._records, self.versions, self._discarder, observer, checker
+        )
         adopter = Adopter(blobs, self._records, self.versions, days)
         self._recovery = TrashRecovery(
             catalog, self._records, files, self._restorer, self._discarder, adopter, observer
@@ -113,6 +128,18 @@ class TrashService:
     async def get(self, id: str) -> TrashEntry:
         """Return an entry. Raises `NotFound`."""
         return await self._records.get(id)
+
+    async def usage(self) -> tuple[int, int]:
+        """Count the entries, and the bytes of their files."""
+        return await self._records.usage()
+
+    async def oldest(self, limit: int) -> list[TrashEntry]:
+        """List the entries that lie there longest."""
+        return await self._records.oldest(limit=limit)
+
+    async def being_restored(self) -> list[TrashEntry]:
+        """List the entries whose restoration is under way, also in another process."""
+        return [entry for entry in await self._records.unfinished() if entry.state is TrashState.RESTORING]
 
     # -- into the trash --------------------------------------------------------------------------------------
 
@@ -212,7 +239,7 @@ class TrashService:
         Conflict
             It is being restored.
         Gone
-            Its files are gone.
+            Its files are gone, or one of them is damaged; nothing is restored.
         """
         return await self._restorer.restore(id)
 

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from neurdicom.archive.ingest.recovery import read_file
-from neurdicom.archive.lookup import locate_instance
+from neurdicom.archive.lookup import as_location, locate_instance
 from neurdicom.archive.opened import OpenedFile
+from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import (
     SECONDS_A_DAY,
@@ -21,6 +21,7 @@ from neurdicom.archive.trash.entry import (
 )
 from neurdicom.archive.trash.files import SetAsideFile, SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.moves import DisplacedFile
@@ -78,6 +79,10 @@ class VersionService:
         Keeps what was derived from them.
     discarder : EntryDiscarder
         Deletes those whose bytes are current again.
+    guard : FileGuard
+        Gives the files of current versions.
+    checker : SetAsideChecker
+        Gives the files of the others.
     days : float
         Days that an earlier version is kept.
     """
@@ -89,6 +94,8 @@ class VersionService:
         records: TrashRecords,
         observer: SetAsideObserver,
         discarder: EntryDiscarder,
+        guard: FileGuard,
+        checker: SetAsideChecker,
         days: float,
     ) -> None:
         self._catalog = catalog
@@ -96,6 +103,8 @@ class VersionService:
         self._records = records
         self._observer = observer
         self._discarder = discarder
+        self._guard = guard
+        self._checker = checker
         self._files = SetAsideFiles(catalog, blobs)
         self._days = days
 
@@ -143,18 +152,16 @@ class VersionService:
             There is no such instance, or no such version of it.
         Ambiguous
             The UID names several instances.
+        Damaged
+            Its file is damaged.
         """
         version = await self.find(reference, sha256)
         if version.displaced is not None:
-            path = await self._blobs.path(version.displaced.blob.key)
+            path = await self._guard.path(as_location(version.displaced))
         elif version.entry is None:
-            location = await locate_instance(self._catalog, reference)
-            path = await self._blobs.path(location.blob.key)
+            path = await self._guard.path(await locate_instance(self._catalog, reference))
         else:
-            files = await self._files.of(version.entry.place)
-            if not files:
-                raise NotFound(f"the version {sha256[:64]} was deleted meanwhile", field="version")
-            path = await self._files.path(files[0])
+            path = await self._checker.path(version.entry)
         instance = uid_of((await self._instance(reference))["key"])
         return await asyncio.to_thread(OpenedFile, instance, path, version.size, version.sha256)
 
@@ -195,19 +202,17 @@ class VersionService:
             current = await self._catalog.locate(instance)
             if current is not None:
                 await self._forget(keys, current.blob.sha256)
-        await self._record(outcome.aside, instance, outcome.place.patient, outcome.unused)
+        await self._record(outcome.aside, outcome.place, outcome.unused)
 
-    async def _record(self, place: str, instance: str, patient: str, key: str | None = None) -> None:
-        """Record a version that is set aside.
+    async def _record(self, place: str, of: Place, key: str | None = None) -> None:
+        """Record a version that is set aside; its file may be damaged.
 
         Parameters
         ----------
         place : str
             Its place in the blob store.
-        instance : str
-            Key of the instance.
-        patient : str
-            Id of its patient.
+        of : Place
+            The instance and what is above it.
         key : str, optional
             Key of its blob, which a backup may keep in the store for a while.
         """
@@ -218,24 +223,25 @@ class VersionService:
             file = SetAsideFile(await self._blobs.find(key), place, is_waiting=True)
         else:
             return
-        arrival, ref = await read_file(await self._files.path(file), file.ref), file.ref
+        status = await asyncio.to_thread((await self._files.path(file)).stat)
+        received = datetime.fromtimestamp(status.st_mtime, UTC)
         now = datetime.now(UTC)
-        shown = await self._catalog.get(Level.PATIENT, patient)
+        shown = await self._catalog.get(Level.PATIENT, of.patient)
         entry = TrashEntry(
             id=place.partition("/")[2],
             kind=VERSION,
             state=TrashState.KEPT,
-            entity=instance,
-            uids=uids_of(Level.INSTANCE, arrival.study, arrival.series, arrival.instance),
-            patient=patient,
+            entity=of.instance,
+            uids=uids_of(Level.INSTANCE, *map(uid_of, (of.study, of.series, of.instance))),
+            patient=of.patient,
             patient_id=shown["patient_id"] if shown else None,
             patient_name=shown["patient_name"] if shown else None,
             instances=1,
-            bytes=ref.size,
+            bytes=file.ref.size,
             time=to_iso(now),
             until=now.timestamp() + self._days * SECONDS_A_DAY,
-            sha256=ref.sha256,
-            received=arrival.received,
+            sha256=file.ref.sha256,
+            received=received.isoformat(timespec="microseconds"),
         )
         await self._discarder.put(entry)
 
@@ -257,4 +263,4 @@ class VersionService:
             Place in the hierarchy, by what its file says of its patient.
         """
         keys = await self._catalog.keys(Level.INSTANCE, claimed.instance)
-        await self._record(place, keys[0] if keys else claimed.instance, claimed.patient)
+        await self._record(place, replace(claimed, instance=keys[0]) if keys else claimed)

@@ -1,5 +1,8 @@
 """Checks of stored files: each is read and compared with the SHA-256 that the catalog has of it."""
 
+from collections.abc import AsyncIterator
+from typing import Protocol
+
 from neurdicom.archive.lookup import location_of
 from neurdicom.archive.verify.damage import Damage
 from neurdicom.archive.verify.registry import DamageRegistry
@@ -84,3 +87,16 @@ class FileChecker:
         except OSError as error:
             detail = error.strerror or type(error).__name__
         return Damage.of(location, found, detail)
+
+
+class SetAsideChecks(Protocol):
+    """Checks of the files that are set aside, which the trash makes."""
+
+    def check_all(self, pace: Pace | None = None) -> AsyncIterator[tuple[int, Damage | None]]:
+        """Check all of them, as the disk has them; yield the bytes of each, and its damage, which is recorded."""
+
+    async def check_again(self, damage: Damage, pace: Pace | None = None) -> None:
+        """Check a file that is known to be damaged, and forget it if it is whole, or is not there any more."""
+
+    async def is_there(self, damage: Damage) -> bool:
+        """Tell whether a damaged file still is there."""

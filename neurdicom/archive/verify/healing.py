@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
 from neurdicom.archive.verify.check import FileChecker
 from neurdicom.archive.verify.registry import DamageRegistry
-from neurdicom.archive.verify.repair import Repairer
-from neurdicom.blobs.base import BlobStore, Spool
+from neurdicom.archive.verify.repair import Repairer, copy_file
+from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import NewInstance
 from neurdicom.errors import NeurdicomError
@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 
 #: Stored files that are read at a time, so that the blob store has threads for others.
 _AT_ONCE = 4
-
-_PIECE = 1024 * 1024
 
 
 class Healer:
@@ -74,7 +72,7 @@ class Healer:
             path = await self._blobs.path(arrival.blob.key)
             spool = await asyncio.to_thread(self._blobs.new_spool)
             try:
-                await asyncio.to_thread(_copy, path, spool)
+                await asyncio.to_thread(copy_file, path, spool)
                 if spool.sha256 != location.blob.sha256:
                     log.error("the file of instance %s can't be healed: what arrived is damaged, too", arrival.instance)
                     return False
@@ -85,18 +83,23 @@ class Healer:
             log.warning("the stored file of instance %s could not be compared or healed: %s", arrival.instance, error)
             return False
 
-    async def forget(self, keys: Sequence[str]) -> None:
-        """Remove deleted files from the registry of damage; what fails is left to the next check of all files."""
+    async def forget(self, files: Mapping[str, str]) -> None:
+        """Remove files from the registry of damage that are gone; what fails is left to the next check of all files.
+
+        Parameters
+        ----------
+        files : mapping of str to str
+            The files, with the places that they were set aside to, where they are still damaged; empty where they were
+            deleted.
+        """
         try:
             await self._registry.refresh()
-            for key in keys:
-                if key in self._registry:
-                    await self._registry.clear(key, "its instance was deleted, or has another file now")
+            for file, place in files.items():
+                if file not in self._registry:
+                    continue
+                damage = await self._registry.find(file)
+                await self._registry.clear(file, "its instance was deleted, or has another file now")
+                if damage is not None and place:
+                    await self._registry.record(replace(damage, place=place, origin="deleted or replaced since"))
         except NeurdicomError as error:
             log.warning("deleted files stay among the damaged ones until the next check of all files: %s", error)
-
-
-def _copy(path: Path, spool: Spool) -> None:
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            spool.write(piece)

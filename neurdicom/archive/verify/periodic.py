@@ -110,6 +110,7 @@ class PeriodicCheck:
                     if time.monotonic() >= saved + SAVE_SECONDS:
                         await self._save(report, after)
                         saved = time.monotonic()
+                await self._verification.check_trash(report, pace)
                 await self._verification.find_unknown(report)
                 await self._save(report, after)
         await self._verification.finish(report, "background")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from neurdicom.archive.verify.damage import Damage
+from neurdicom.archive.verify.damage import Damage, is_set_aside
 from neurdicom.catalog.documents import DocumentQuery, Documents
 from neurdicom.coordination import Periodic
 from neurdicom.errors import Unavailable
@@ -65,6 +65,11 @@ class DamageRegistry:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def in_use(self) -> int:
+        """Number of those that are in use; the others lie in the trash."""
+        return sum(not is_set_aside(file) for file in self._keys)
+
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
@@ -119,21 +124,21 @@ class DamageRegistry:
         Where the catalog can't be written, as on a full disk, the file is found damaged anew with the next read.
         """
         try:
-            earlier = await self.documents.get(KIND, damage.key)
+            earlier = await self.documents.get(KIND, damage.file)
             if earlier is not None:
                 damage = replace(damage, since=Damage.from_document(earlier).since)
                 if Damage.from_document(earlier) == damage:
-                    self._keys.add(damage.key)
+                    self._keys.add(damage.file)
                     return damage
             log.error(
                 "the file %s of instance %s is damaged and not given out any more: %s",
-                *(damage.key, damage.instance, damage.describe()),
+                *(damage.file, damage.instance or "that is not known", damage.describe()),
             )
-            await self.documents.put(KIND, {damage.key: damage.to_document()})
-            self._keys.add(damage.key)
+            await self.documents.put(KIND, {damage.file: damage.to_document()})
+            self._keys.add(damage.file)
             await self._announce()
         except Unavailable as error:
-            log.warning("the damage of %s could not be recorded: %s", damage.key, error)
+            log.warning("the damage of %s could not be recorded: %s", damage.file, error)
         return damage
 
     async def clear(self, key: str, reason: str) -> bool:

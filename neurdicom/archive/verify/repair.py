@@ -20,7 +20,7 @@ from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Location
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Invalid, NeurdicomError
+from neurdicom.errors import Invalid, NeurdicomError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -40,15 +40,15 @@ class RepairSource(ABC):
     name: str
 
     @abstractmethod
-    async def fetch(self, damage: Damage, location: Location, spool: Spool) -> bool:
+    async def fetch(self, damage: Damage, location: Location | None, spool: Spool) -> bool:
         """Write what may be the bytes of a file to a spool; the caller compares them with its SHA-256.
 
         Parameters
         ----------
         damage : Damage
             The damaged file.
-        location : Location
-            Of its instance.
+        location : Location or None
+            Of its instance; None for a file that is set aside.
         spool : Spool
             Empty.
 
@@ -87,7 +87,7 @@ class FolderSource(RepairSource):
         self._by_size: dict[int, list[Path]] = defaultdict(list)
         self._digests: dict[Path, str] = {}
 
-    async def fetch(self, damage: Damage, location: Location, spool: Spool) -> bool:
+    async def fetch(self, damage: Damage, location: Location | None, spool: Spool) -> bool:
         """Copy the file that has the SHA-256."""
         return await asyncio.to_thread(self._fetch, damage.expected.size, damage.expected.sha256, spool)
 
@@ -107,9 +107,7 @@ class FolderSource(RepairSource):
         path = self.find(size, sha256)
         if path is None:
             return False
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                spool.write(piece)
+        copy_file(path, spool)
         return True
 
     def _search(self) -> dict[str, list[Path]]:
@@ -161,24 +159,26 @@ class Repairer:
         str or None
             Name of the source; None if none of them has bytes of the SHA-256.
         """
-        location = await location_of(self._catalog, damage.instance, damage.key)
-        if location is None:
+        location = None if damage.place else await location_of(self._catalog, damage.instance, damage.key)
+        if not damage.key or (not damage.place and location is None):
             return None
         for source in sources:
             spool = await asyncio.to_thread(self._blobs.new_spool)
             try:
                 if await source.fetch(damage, location, spool):
-                    if (spool.size, spool.sha256) != (damage.expected.size, damage.expected.sha256):
+                    reason = f"repaired from {source.name}"
+                    if spool.sha256 != damage.expected.sha256:
                         log.warning(
-                            "%s gave other bytes for instance %s than were received: SHA-256 %s, expected %s",
-                            *(source.name, damage.instance, spool.sha256, damage.expected.sha256),
+                            "%s gave other bytes for the file %s than were received: SHA-256 %s, expected %s",
+                            *(source.name, damage.file, spool.sha256, damage.expected.sha256),
                         )
-                    elif await self.put_back(location, spool, f"repaired from {source.name}"):
+                    elif location is None:
+                        if await self._put_back_aside(damage, spool, reason):
+                            return source.name
+                    elif await self.put_back(location, spool, reason):
                         return source.name
             except (NeurdicomError, OSError) as error:
-                log.warning(
-                    "the file of instance %s can't be repaired from %s: %s", damage.instance, source.name, error
-                )
+                log.warning("the file %s can't be repaired from %s: %s", damage.file, source.name, error)
             finally:
                 await asyncio.to_thread(spool.discard)
         return None
@@ -216,6 +216,27 @@ class Repairer:
             await asyncio.to_thread(self._blobs.restore, location.blob.key, spool)
             await self._registry.clear(location.blob.key, reason)
         return True
+
+    async def _put_back_aside(self, damage: Damage, spool: Spool, reason: str) -> bool:
+        """Move a spool into the place of a file that is set aside, durably; False if it is not there any more."""
+        # With the hold, the file is not deleted meanwhile.
+        async with DeletionHold(self._registry.documents):
+            try:
+                path = await self._blobs.path_aside(damage.place, damage.key)
+            except NotFound:
+                return False
+            status = await asyncio.to_thread(path.stat)  # a restored instance takes its time of arrival from the file
+            os.utime(spool.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            await asyncio.to_thread(self._blobs.restore_aside, damage.place, damage.key, spool)
+            await self._registry.clear(damage.file, reason)
+        return True
+
+
+def copy_file(path: Path, spool: Spool) -> None:
+    """Copy a file to a spool; blocks."""
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            spool.write(piece)
 
 
 def _sha256_of(path: Path) -> str:

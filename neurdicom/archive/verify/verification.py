@@ -1,4 +1,4 @@
-"""A pass over all stored files: those of instances by series, then those that no instance has."""
+"""A pass over all stored files: those of instances by series, those in the trash, and those that no instance has."""
 
 import asyncio
 import logging
@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from neurdicom.archive.lookup import location_of, locations_in
-from neurdicom.archive.verify.check import FileChecker
+from neurdicom.archive.verify.check import FileChecker, SetAsideChecks
+from neurdicom.archive.verify.damage import Damage
 from neurdicom.archive.verify.registry import DamageRegistry
 from neurdicom.archive.verify.repair import Repairer, RepairSource
 from neurdicom.blobs.base import BlobStore, Pace
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.records import Entity
+from neurdicom.catalog.records import Entity, Location
 from neurdicom.dicom.header import BlobRef
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Query
@@ -47,11 +48,11 @@ class VerificationReport:
     began : str
         When it began, ISO 8601 in UTC.
     files, bytes : int
-        Files of instances that were read, and their bytes.
+        Files that were read, also in the trash, and their bytes.
     damaged, repaired, unknown : int
         Damaged files, those of them that were repaired, and files that no instance has.
     findings : list of dict
-        The first of them: `file`, `instance`, `problem`, `expected`, `found`, `since`, `detail`, `repaired`.
+        The first of them: `file`, `instance`, `entry`, `problem`, `expected`, `found`, `since`, `detail`, `repaired`.
     """
 
     began: str
@@ -105,17 +106,26 @@ class Verification:
         Knows the damage.
     checker : FileChecker
         Reads a file.
+    aside : SetAsideChecks
+        Reads a file of the trash.
     repairer : Repairer
         Puts bytes back.
     """
 
     def __init__(
-        self, catalog: Catalog, blobs: BlobStore, registry: DamageRegistry, checker: FileChecker, repairer: Repairer
+        self,
+        catalog: Catalog,
+        blobs: BlobStore,
+        registry: DamageRegistry,
+        checker: FileChecker,
+        aside: SetAsideChecks,
+        repairer: Repairer,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._registry = registry
         self._checker = checker
+        self._aside = aside
         self._repairer = repairer
 
     async def count(self) -> int:
@@ -168,9 +178,7 @@ class Verification:
                 report.files += 1
                 report.bytes += location.blob.size
                 if damage is not None:
-                    repaired = await self._repairer.repair(damage, sources) if sources else None
-                    found.append({**damage.to_api(), "repaired": repaired})
-                    report.add(found[-1])
+                    found.append(await self._repaired(damage, report, sources))
 
         tasks = [asyncio.create_task(check_some()) for _ in range(_AT_ONCE)]
         try:
@@ -180,6 +188,42 @@ class Verification:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return found
+
+    async def check_trash(
+        self, report: VerificationReport, pace: Pace | None = None, sources: Sequence[RepairSource] = ()
+    ) -> list[dict[str, Any]]:
+        """Check the files in the trash and earlier versions, as the disk has them.
+
+        Parameters
+        ----------
+        report : VerificationReport
+            Gets the counts and the findings.
+        pace : callable, optional
+            Slows the reading down.
+        sources : sequence of RepairSource
+            Where the bytes of damaged files may be.
+
+        Returns
+        -------
+        list of dict
+            The findings.
+        """
+        found = []
+        async for size, damage in self._aside.check_all(pace):
+            report.files += size > 0
+            report.bytes += size
+            if damage is not None:
+                found.append(await self._repaired(damage, report, sources))
+        return found
+
+    async def _repaired(
+        self, damage: Damage, report: VerificationReport, sources: Sequence[RepairSource]
+    ) -> dict[str, Any]:
+        """Repair a damaged file if there are sources, and report it."""
+        repaired = await self._repairer.repair(damage, sources) if sources else None
+        finding = {**damage.to_api(), "repaired": repaired}
+        report.add(finding)
+        return finding
 
     async def find_unknown(self, report: VerificationReport) -> list[dict[str, Any]]:
         """Name the files that no instance has, and that are not about to be deleted; they stay.
@@ -219,20 +263,28 @@ class Verification:
         after: str | None = None
         while page := await self._registry.page(_BLOBS, after):
             for damage in page:
-                if await location_of(self._catalog, damage.instance, damage.key) is None:
-                    await self._registry.clear(damage.key, "its instance was deleted, or has another file now")
-            after = page[-1].key
+                if not await self._has_file(damage):
+                    await self._registry.clear(damage.file, "its instance was deleted, or has another file now")
+            after = page[-1].file
 
     async def check_damaged(self, pace: Pace | None = None) -> None:
         """Check the files that are known to be damaged, which may have been put back: by hand, or by a restore."""
         after: str | None = None
         while page := await self._registry.page(_BLOBS, after):
             for damage in page:
-                location = await location_of(self._catalog, damage.instance, damage.key)
-                if location is not None:
+                if damage.place:
+                    await self._aside.check_again(damage, pace)
+                elif (location := await self._location(damage)) is not None:
                     await self._checker.check(location, pace)
-            after = page[-1].key
+            after = page[-1].file
         await self.forget_deleted()
+
+    async def _location(self, damage: Damage) -> Location | None:
+        """Find the location of a damaged file, if an instance still has it."""
+        return await location_of(self._catalog, damage.instance, damage.key)
+
+    async def _has_file(self, damage: Damage) -> bool:
+        return await self._aside.is_there(damage) if damage.place else await self._location(damage) is not None
 
     async def finish(self, report: VerificationReport, by: str) -> None:
         """Record the end of a check of all files.
@@ -279,6 +331,7 @@ def _finding_of_unknown(file: str, found: dict[str, Any] | None) -> dict[str, An
     return {
         "file": file,
         "instance": None,
+        "entry": None,
         "problem": "unknown",
         "expected": None,
         "found": found,

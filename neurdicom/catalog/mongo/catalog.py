@@ -136,6 +136,9 @@ class MongoCatalog(Catalog):
     async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:
         return await self._connection.use(lambda database: displaced(UnitOfWork(database, None), level, entity))
 
+    async def holdings_of(self, studies: Collection[str]) -> list[StudyHolding]:
+        return await self._connection.use(lambda database: holdings.holdings_of(database, studies))
+
     async def garbage(self) -> dict[str, str]:
         async def work(database: Database) -> dict[str, str]:
             return {one["_id"]: one.get("place", "") async for one in database["garbage"].find({})}

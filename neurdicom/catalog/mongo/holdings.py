@@ -5,18 +5,20 @@
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClientSession, AsyncIOMotorDatabase
 
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.records import StudyHolding
+from neurdicom.dicom.identity import uid_of
 
 #: Documents of `totals`.
 _SHARDS = 16
 
 _KIND = "bytes"
+_MEMBERS = dict.fromkeys(("key", "patient", "bytes", "received"), 1)
 
 
 class ByteTotal:
@@ -85,7 +87,17 @@ async def holdings(
     if after is not None:
         beyond = [{"received": {"$gt": after.received}}, {"received": after.received, "key": {"$gt": after.mark}}]
         where = {"received": {"$gte": after.received}, "$or": beyond}
-    members = dict.fromkeys(("key", "patient", "bytes", "received"), 1)
-    cursor = database["studies"].find(where, members).sort([("received", 1), ("key", 1)]).limit(limit)
-    names = ("key", "patient", "bytes", "received", "key")
-    return [StudyHolding(*(one[name] for name in names)) async for one in cursor]
+    cursor = database["studies"].find(where, _MEMBERS).sort([("received", 1), ("key", 1)]).limit(limit)
+    return [_holding(one) async for one in cursor]
+
+
+async def holdings_of(database: "AsyncIOMotorDatabase[Document]", studies: Collection[str]) -> list[StudyHolding]:
+    """Look up studies by their present keys, for `Catalog.holdings_of`."""
+    # The key has no index of its own, and the UID has.
+    where = {"uid": {"$in": [uid_of(key) for key in studies]}}
+    found = [_holding(one) async for one in database["studies"].find(where, _MEMBERS)]
+    return [one for one in found if one.study in studies]
+
+
+def _holding(document: Document) -> StudyHolding:
+    return StudyHolding(*(document[name] for name in (*_MEMBERS, "key")))

@@ -195,6 +195,9 @@ class SqliteCatalog(Catalog):
     async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
         return await self._connections.read(lambda db: holdings.holdings(db, limit, after))
 
+    async def holdings_of(self, studies: Collection[str]) -> list[StudyHolding]:
+        return await self._connections.read(lambda db: holdings.holdings_of(db, studies))
+
     async def garbage(self) -> dict[str, str]:
         return await self._connections.read(lambda db: dict(db.execute("SELECT key, place FROM garbage").fetchall()))
 

@@ -5,10 +5,11 @@ is empty has lost its latest instance, or a whole series; `settle` counts it ane
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from neurdicom.catalog.records import StudyHolding
 from neurdicom.catalog.sqlite.lookup import KEY
+from neurdicom.dicom.identity import SEPARATOR, uid_of
 from neurdicom.dicom.query.attributes import Level
 
 _TABLE = """
@@ -19,6 +20,7 @@ _COUNTED = (
     "SELECT series.parent, sum(instance.size), max(instance.received) FROM series"
     " CROSS JOIN instance ON instance.parent = series.pk"
 )
+_MEMBERS = f"{KEY[Level.STUDY]}, patient.id, holding.bytes, holding.received, holding.study"
 _STALE = "ON CONFLICT (study) DO UPDATE SET received = ''"
 _TRIGGERS = {
     "holding_of_new_instance": """AFTER INSERT ON instance BEGIN
@@ -98,9 +100,19 @@ def holdings(db: sqlite3.Connection, limit: int, after: StudyHolding | None) -> 
     """List a page of studies by their last arrival, for `Catalog.holdings`."""
     mark = ("", 0) if after is None else (after.received, after.mark)
     rows = db.execute(
-        f"SELECT {KEY[Level.STUDY]}, patient.id, holding.bytes, holding.received, holding.study"
-        " FROM holding CROSS JOIN study ON study.pk = holding.study CROSS JOIN patient ON patient.pk = study.parent"
+        f"SELECT {_MEMBERS} FROM holding CROSS JOIN study ON study.pk = holding.study"
+        " CROSS JOIN patient ON patient.pk = study.parent"
         " WHERE (holding.received, holding.study) > (?, ?) ORDER BY holding.received, holding.study LIMIT ?",
         (*mark, limit),
     )
     return [StudyHolding(*row) for row in rows]
+
+
+def holdings_of(db: sqlite3.Connection, studies: Collection[str]) -> list[StudyHolding]:
+    """Look up studies by their present keys, for `Catalog.holdings_of`."""
+    select = (
+        f"SELECT {_MEMBERS} FROM study CROSS JOIN holding ON holding.study = study.pk"
+        " CROSS JOIN patient ON patient.pk = study.parent WHERE study.id IN (?, ?) AND study.digest = ?"
+    )
+    named = [(uid_of(key), key, key.rpartition(SEPARATOR)[2]) for key in dict.fromkeys(studies)]
+    return [StudyHolding(*row) for names in named for row in db.execute(select, names)]

@@ -33,6 +33,8 @@ class CrashCheck:
         SHA-256 of the files that the server gives, by SOP Instance UID.
     descriptions : dict of str to str
         Descriptions of the studies that were edited and are there.
+    labels : dict of str to list of str
+        Labels of the studies that were labelled and are there.
     """
 
     def __init__(self, http: ServerConnection, ledger: Ledger, data: Path) -> None:
@@ -42,6 +44,7 @@ class CrashCheck:
         self.faults: list[str] = []
         self.there: dict[str, str] = {}
         self.descriptions: dict[str, str] = {}
+        self.labels: dict[str, list[str]] = {}
 
     def run(self) -> None:
         """Check everything; `faults` has what is wrong."""
@@ -56,6 +59,7 @@ class CrashCheck:
         self._check_hierarchy(instances)
         self._check_search(instances)
         self._check_edits()
+        self._check_labels()
         self._check_blobs()
         self._empty_trash()
         self._check_damage()
@@ -143,6 +147,21 @@ class CrashCheck:
                 found = self.descriptions[study] = answer.json()["study_description"] or ""
                 if found not in expected:
                     self._fault(f"study {study} has the description {found!r}; one of {sorted(expected)} is expected")
+
+    def _check_labels(self) -> None:
+        """Compare the labels of studies with what they may have, and with the numbers in the list of labels."""
+        for study, labels in self._ledger.labels().items():
+            answer = self._http.get(f"/api/studies/{study}")
+            if answer.status != HTTPStatus.OK:
+                continue
+            found = self.labels[study] = answer.json()["labels"]
+            wrong = [label for label, may_be_there in labels.items() if (label in found) not in may_be_there]
+            if wrong or not {*found} <= labels.keys():
+                self._fault(f"study {study} has the labels {found}; {labels} are expected")
+        shown = Counter(label for labels in self.labels.values() for label in labels)
+        listed = {each["label"]: each["studies"] for each in self._http.pages("/api/labels")}
+        if listed != dict(shown):
+            self._fault(f"the list of labels has {listed}; studies have {dict(shown)}")
 
     # -- files -----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import itertools
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -129,6 +129,7 @@ class Ledger:
         self._stores: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
         self._deletions: defaultdict[tuple[str, str], list[RecordedRequest]] = defaultdict(list)
         self._edits: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
+        self._labels: defaultdict[str, dict[str, frozenset[bool]]] = defaultdict(dict)
         self._owned: defaultdict[str, list[str]] = defaultdict(list)
 
     # -- what is done ----------------------------------------------------------------------------------------
@@ -174,6 +175,26 @@ class Ledger:
             self._edits[study].append((operation, value))
             return operation
 
+    def note_label(self, study: str, label: str, *may_be_there: bool) -> None:
+        """Record whether a study may have a label, and whether it may not.
+
+        Parameters
+        ----------
+        study : str
+            Its UID.
+        label : str
+            The label.
+        *may_be_there : bool
+            Both before a request, and what it is certainly after that; only one thread labels a study.
+        """
+        with self._lock:
+            self._labels[study][label] = frozenset(may_be_there)
+
+    def labels(self) -> dict[str, dict[str, frozenset[bool]]]:
+        """Tell which labels each labelled study may have, and may not have."""
+        with self._lock:
+            return {study: dict(labels) for study, labels in self._labels.items()}
+
     def acknowledge(self, operation: RecordedRequest, stored: Iterable[str] | None = None) -> None:
         """Record an acknowledgement.
 
@@ -205,7 +226,7 @@ class Ledger:
         with self._lock:
             return {uid: self._expectation(uid) for uid in self.samples}
 
-    def choose(self, random: Random, owner: str = "", *, but: str = "") -> SampleInstance | None:
+    def choose(self, random: Random, owner: str = "", *, but: Collection[str] = ()) -> SampleInstance | None:
         """Choose an instance that is there for certain.
 
         Parameters
@@ -214,8 +235,8 @@ class Ledger:
             Makes the choice.
         owner : str
             Name of the actor that sent it; any by default.
-        but : str
-            Name of an actor whose instances are left alone.
+        but : collection of str
+            Names of actors whose instances are left alone.
 
         Returns
         -------
@@ -223,7 +244,7 @@ class Ledger:
             None where none was found in a few attempts.
         """
         with self._lock:
-            owners = [owner] if owner else sorted(self._owned.keys() - {but})
+            owners = [owner] if owner else sorted(self._owned.keys() - {*but})
             for _ in range(_ATTEMPTS if owners else 0):
                 owned = self._owned.get(random.choice(owners))
                 if owned and not self._expectation(uid := random.choice(owned)).may_be_absent:
@@ -240,7 +261,9 @@ class Ledger:
                 found[study] = frozenset(last if certain else last | {""})
             return found
 
-    def restart(self, there: Mapping[str, str], descriptions: Mapping[str, str]) -> None:
+    def restart(
+        self, there: Mapping[str, str], descriptions: Mapping[str, str], labels: Mapping[str, Collection[str]]
+    ) -> None:
         """Begin anew with what a check has found.
 
         Parameters
@@ -249,17 +272,21 @@ class Ledger:
             Digests of the files that are there, by SOP Instance UID.
         descriptions : Mapping[str, str]
             Descriptions of the studies that were edited and are there.
+        labels : Mapping[str, collection of str]
+            Labels of the studies that were labelled and are there.
         """
         with self._lock:
             found = RecordedRequest(next(self._time), next(self._time))
             self.samples = {uid: self.samples[uid] for uid in there if uid in self.samples}
-            for recorded in (self._stores, self._deletions, self._edits, self._owned):
+            for recorded in (self._stores, self._deletions, self._edits, self._labels, self._owned):
                 recorded.clear()
             for uid, sample in self.samples.items():
                 self._stores[uid].append((found, there[uid]))
                 self._owned[_owner(sample)].append(uid)
             for study, value in descriptions.items():
                 self._edits[study].append((found, value))
+            for study, names in labels.items():
+                self._labels[study] = dict.fromkeys(names, frozenset({True}))
 
     def _expectation(self, uid: str) -> Expectation:
         sample = self.samples[uid]

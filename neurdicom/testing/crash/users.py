@@ -4,8 +4,12 @@ import time
 from http import HTTPStatus
 
 from neurdicom.testing.crash.actors import AGAIN, Actor
+from neurdicom.testing.crash.ledger import SampleInstance
 
 _GONE = HTTPStatus.NOT_FOUND
+
+#: Labels that are given and taken away.
+_LABELS = ("reviewed", "trial-7", "protected")
 
 #: Seconds after which a check that goes on is left alone.
 _CHECK_SECONDS = 3.0
@@ -15,8 +19,8 @@ class Deleter(Actor):
     """Deletes an instance, a series or a study."""
 
     def act(self) -> None:
-        """Delete something that is there, of those that are not edited."""
-        sample = self.site.ledger.choose(self.random, but=Editor.__name__)
+        """Delete something that is there, of those that are not edited or labelled."""
+        sample = self.site.ledger.choose(self.random, but=(Editor.__name__, Labeller.__name__))
         if sample is None:
             return
         level, uid = self.random.choice(
@@ -65,6 +69,58 @@ class Editor(Actor):
         if self.check(self.http.request("DELETE", path), [HTTPStatus.NO_CONTENT]).status == HTTPStatus.NO_CONTENT:
             self.site.ledger.acknowledge(undoing)
         return True
+
+
+class Labeller(Actor):
+    """Gives labels to studies of its own, takes them away, and moves the studies to the trash and back."""
+
+    def act(self) -> None:
+        """Send a study, label it, or delete and restore it."""
+        mine = self.site.ledger.choose(self.random, self.name)
+        chance = self.random.random()
+        if mine is None or chance < 0.2:
+            self._send(self.samples(1))
+        elif chance < 0.8:
+            self._label(mine.study, self.random.choice(_LABELS))
+        else:
+            self._delete_and_restore(mine.study)
+
+    def _send(self, samples: list[SampleInstance]) -> None:
+        sending = self.site.ledger.begin_store(samples)
+        for sample in samples:
+            answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
+            if self.check(answer, [HTTPStatus.OK, HTTPStatus.CREATED]).status >= HTTPStatus.BAD_REQUEST:
+                return
+        self.site.ledger.acknowledge(sending)
+
+    def _label(self, study: str, label: str) -> None:
+        is_given = self.random.random() < 0.7
+        self.site.ledger.note_label(study, label, True, False)
+        path = f"/api/studies/{study}/labels/{label}"
+        answer = self.http.request("PUT" if is_given else "DELETE", path)
+        allowed = [HTTPStatus.NO_CONTENT] if is_given else [HTTPStatus.NO_CONTENT, _GONE]
+        if self.check(answer, allowed).status in allowed:
+            self.site.ledger.note_label(study, label, is_given)
+
+    def _delete_and_restore(self, study: str) -> None:
+        """Move a study to the trash and back, with its labels."""
+        samples = [each for each in dict(self.site.ledger.samples).values() if each.study == study]
+        there = [each for each in samples if not self.site.ledger.expectation(each.instance).may_be_absent]
+        labels = self.site.ledger.labels().get(study, {})
+        for label in labels:  # others may send an instance of it meanwhile
+            self.site.ledger.note_label(study, label, True, False)
+        deleting = self.site.ledger.begin_delete("study", study)
+        if self.check(self.http.request("DELETE", f"/api/studies/{study}"), [HTTPStatus.NO_CONTENT]).status >= 300:
+            return
+        self.site.ledger.acknowledge(deleting)
+        entries = self.check(self.http.get("/api/trash?limit=1000"), [HTTPStatus.OK]).json()
+        entry = next(each["id"] for each in entries if each["kind"] == "study" and study in each["uids"].values())
+        restoring = self.site.ledger.begin_store(there)
+        answer = self.check(self.http.request("POST", f"/api/trash/{entry}/restore"), [HTTPStatus.OK])
+        if answer.status == HTTPStatus.OK:
+            self.site.ledger.acknowledge(restoring)
+            for label, may_be_there in labels.items():
+                self.site.ledger.note_label(study, label, *may_be_there)
 
 
 class Searcher(Actor):

@@ -151,7 +151,8 @@ class TrashSite:
 
     def __init__(self, stored: ArchiveSite) -> None:
         garbage = GarbageCollector(stored.catalog, stored.blobs)
-        self.trash = TrashService(stored.catalog, stored.blobs, garbage, NoResults(has_trash=True), 30.0)
+        results, guard, checker = NoResults(has_trash=True), stored.guard, stored.checker
+        self.trash = TrashService(stored.catalog, stored.blobs, garbage, results, guard, checker, 30.0)
         self.remove = RemoveService(stored.catalog, garbage, self.trash, NoResults(has_trash=True))
         self.labels = LabelService(stored.catalog)
 

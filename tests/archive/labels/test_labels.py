@@ -12,6 +12,7 @@ import pytest
 from tests.support.api import install
 from tests.support.archive_client import Archive
 from tests.support.colliding import collision, instance
+from tests.support.datasets import to_bytes
 from tests.support.labels import LEVELS, counts, found, give, ids_of, own, take
 from tests.support.packages import package
 from tests.support.server import Server
@@ -127,6 +128,19 @@ def test_a_changed_entity_is_answered_with_its_labels(archive: Archive) -> None:
     [one] = archive.make()
     give(archive, f"/studies/{one['study']}", label)
     assert archive.put(f"/studies/{one['study']}", {"study_description": "x"})["labels"] == [label]
+
+
+def test_a_new_version_of_an_instance_keeps_its_labels(archive: Archive) -> None:
+    label, one = own(), instance()
+    archive.store(one.file)
+    path = f"/instances/{one.uid('instance')}"
+    give(archive, path, label)
+    one.dataset.ImageComments = "other bytes"
+    assert archive.store(to_bytes(one.dataset))["status"] == "replaced"
+    assert archive.get(path).json()["labels"] == [label]
+    earlier = archive.get(f"{path}/versions").json()[1]["sha256"]
+    restored = archive.client.post(f"/api{path}/versions/{earlier}/restore")
+    assert restored.json()["labels"] == [label]
 
 
 def test_the_list_of_labels_has_pages_and_an_order(archive: Archive) -> None:

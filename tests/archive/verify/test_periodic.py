@@ -110,5 +110,5 @@ def periodic(here: ArchiveSite, data: Path) -> PeriodicCheck:
     registry = DamageRegistry(documents, data)
     checker = FileChecker(here.catalog, here.blobs, registry)
     repairer = Repairer(here.catalog, here.blobs, registry, checker)
-    verification = Verification(here.catalog, here.blobs, registry, checker, repairer)
+    verification = Verification(here.catalog, here.blobs, registry, checker, here.checker, repairer)
     return PeriodicCheck(documents, verification, data.name, days=1.0, rate=0.01)

@@ -46,6 +46,11 @@ def test_what_is_missing_and_changed(own: Server) -> None:
         upload(own.client, file)
     assert [own.client.get(f"/api/instances/{uid}/file").content for uid in UIDS] == FILES
     assert own.client.get("/api/health").json()["damaged_files"] == 0
+    status, report = verify("--data", own.data)
+    assert (status, report["damaged"]) == (1, 2), "the swapped files are earlier versions now"
+    assert all(finding["file"].startswith("versions/") for finding in report["findings"])
+    for entry in own.client.get("/api/trash").json():
+        assert own.client.delete(f"/api/trash/{entry['id']}").status_code == 204
     assert verify("--data", own.data)[0] == 0
 
 

@@ -1,0 +1,104 @@
+"""Operations on labels; see `operations` for how a description becomes a method of a client."""
+
+from typing import Literal
+
+from neurdicom.client.operations import ApiResource, TransportT_co, call, listing
+from neurdicom.client.protocol import ApiRequest, JsonObject, list_request, read_nothing, read_texts, segment
+
+#: Levels of what may have labels.
+LabelledLevel = Literal["patients", "studies", "series", "instances"]
+
+
+class LabelsApi(ApiResource[TransportT_co]):
+    """Operations on labels of patients, studies, series and instances."""
+
+    @call
+    def of(self, level: LabelledLevel, id: str) -> ApiRequest[list[str]]:
+        """List the labels of an entity.
+
+        Parameters
+        ----------
+        level : {"patients", "studies", "series", "instances"}
+            Its level.
+        id : str
+            Its id.
+
+        Returns
+        -------
+        list of str
+            Sorted.
+
+        Raises
+        ------
+        NotFound
+            There is no such entity.
+        """
+        return ApiRequest("GET", f"/api/{segment(level)}/{segment(id)}/labels", read_texts)
+
+    @call
+    def give(self, level: LabelledLevel, id: str, label: str) -> ApiRequest[None]:
+        """Give a label to an entity; nothing changes where it has it.
+
+        Parameters
+        ----------
+        level : {"patients", "studies", "series", "instances"}
+            Its level.
+        id : str
+            Its id.
+        label : str
+            The label.
+
+        Returns
+        -------
+        None
+
+        Raises
+        ------
+        NotFound
+            There is no such entity.
+        Invalid
+            There can't be such a label.
+        Conflict
+            The entity has as many labels as it can have.
+        """
+        return ApiRequest("PUT", f"/api/{segment(level)}/{segment(id)}/labels/{segment(label)}", read_nothing)
+
+    @call
+    def take(self, level: LabelledLevel, id: str, label: str) -> ApiRequest[None]:
+        """Take a label from an entity.
+
+        Parameters
+        ----------
+        level : {"patients", "studies", "series", "instances"}
+            Its level.
+        id : str
+            Its id.
+        label : str
+            The label.
+
+        Returns
+        -------
+        None
+
+        Raises
+        ------
+        NotFound
+            There is no such entity, or it does not have the label.
+        """
+        return ApiRequest("DELETE", f"/api/{segment(level)}/{segment(id)}/labels/{segment(label)}", read_nothing)
+
+    @listing
+    def list(self, *, sort: str = "label") -> ApiRequest[list[JsonObject]]:
+        """List the labels in use.
+
+        Parameters
+        ----------
+        sort : {"label", "-label"}
+            The order.
+
+        Returns
+        -------
+        iterator of dict
+            Each with `label` and the number of `patients`, `studies`, `series` and `instances` that have it.
+        """
+        return list_request("/api/labels", None, sort)
