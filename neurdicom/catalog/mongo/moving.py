@@ -12,9 +12,9 @@ import orjson
 from neurdicom.catalog.mongo.demographics import new_demographics, said_of_study
 from neurdicom.catalog.mongo.ownership import forget_claims
 from neurdicom.catalog.mongo.parts import SeriesPart, parts_below, parts_of, parts_via, whole
-from neurdicom.catalog.mongo.references import one_of
+from neurdicom.catalog.mongo.references import keys_of, one_of
 from neurdicom.catalog.mongo.relocation import Relocation
-from neurdicom.catalog.mongo.schema import Document, natural_keys, natural_places
+from neurdicom.catalog.mongo.schema import Document, natural_places
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.moves import Move, MovedSeries, MoveRequest, demographics_of, study_values, subject_of
@@ -172,7 +172,7 @@ async def moves_of(unit: UnitOfWork, level: Level, reference: str) -> list[Move]
         paths = [(*place, entity["uid"]) for place in natural_places(level, entity)]
         return await stored.of([subject_of(level, *path) for path in paths])
     subjects = [subject_of(level, *place, entity["uid"]) for place in natural_places(level, entity)]
-    keys = natural_keys(level, entity)
+    keys = await keys_of(unit, level, entity["key"])
     found = await stored.where({"$or": [{"subjects": {"$in": subjects}}, {"studies": {"$in": keys}}]})
     return [one for one in found if one.subject in subjects or _is_of_series_at(one, keys)]
 

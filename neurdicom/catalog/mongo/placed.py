@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from neurdicom.catalog.mongo.demographics import new_demographics
-from neurdicom.catalog.mongo.displaced import displaced_file, name_shown, settle_displaced
+from neurdicom.catalog.mongo.displaced import displaced_file, settle_displaced
 from neurdicom.catalog.mongo.entities import refresh
 from neurdicom.catalog.mongo.ids import free_row, show_ids
 from neurdicom.catalog.mongo.origins import MovedOrigin, Origin
@@ -325,7 +325,8 @@ class _PlacedArrival:
             return StoreOutcome("stored")
         replaced = await self._arrivals.replace(step)
         if "fused" in site.own:
-            await name_shown(self._unit, step.rows[Level.INSTANCE])
+            await settle_displaced(self._unit, step.rows[Level.SERIES], [self._new.instance])
+            await refresh(self._unit, Level.SERIES, step.rows[Level.SERIES])
         return replaced.outcome()
 
     async def _beside(self, step: StoreStep, site: ArrivalSite, shown: Document) -> StoreOutcome:
