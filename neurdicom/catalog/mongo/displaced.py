@@ -40,7 +40,7 @@ async def displaced(unit: UnitOfWork, level: Level, reference: str) -> list[Disp
         found = await unit.among("displaced", series, by="series")
     return [
         DisplacedFile(one["key"], BlobRef(one["blob_key"], one["size"], one["sha256"]), one["received"])
-        for one in sorted(found, key=_age, reverse=True)
+        for one in sorted(found, key=age_of, reverse=True)
     ]
 
 
@@ -106,7 +106,7 @@ async def settle_displaced(unit: UnitOfWork, series: str, uids: Collection[str] 
 
 async def _settle(unit: UnitOfWork, series: Document, shown: list[Document], others: list[Document]) -> None:
     """Show the latest of the files of one instance."""
-    last = max([*shown, *others], key=_age)
+    last = max([*shown, *others], key=age_of)
     row = next((one["_id"] for one in shown if one["arrival"] == last["arrival"]), shown[0]["_id"] if shown else None)
     keys: set[str] = set()
     for one in await unit.among("instances", [one["_id"] for one in shown]):
@@ -154,7 +154,7 @@ async def name_shown(unit: UnitOfWork, row: str, former: Collection[str] = ()) -
     if instance is None:
         return
     found = await unit.all("displaced", {"series": instance["series"], "uid": instance["uid"]})
-    others = [one for one in sorted(found, key=_age, reverse=True) if one["arrival"] != instance["arrival"]]
+    others = [one for one in sorted(found, key=age_of, reverse=True) if one["arrival"] != instance["arrival"]]
     places = [natural_place(one) for one in (instance, *others)]
     here = [instance["patient"], uid_of(instance["above"]["study"])]
     named: Document = ({} if places == [here] else {"natural": places}) | ({"fused": True} if others else {})
@@ -167,5 +167,6 @@ async def name_shown(unit: UnitOfWork, row: str, former: Collection[str] = ()) -
         await show(unit, row, {edit.field for edit in edits})
 
 
-def _age(file: Document) -> tuple[str, int]:
+def age_of(file: Document) -> tuple[str, int]:
+    """Return what the files of an instance are ordered by, the latest last."""
     return str(file["received"]), int(file["arrival"])

@@ -13,12 +13,11 @@ from neurdicom.catalog.mongo.edits import (
     edits_key,
     edits_of_keys,
     history_of,
-    in_order,
     owner_members,
     write_history,
 )
 from neurdicom.catalog.mongo.entities import refresh_all
-from neurdicom.catalog.mongo.references import one_of
+from neurdicom.catalog.mongo.references import one_of, part_named
 from neurdicom.catalog.mongo.schema import Document, header_ids, instance_fields, natural_keys
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.projection import to_json
@@ -36,7 +35,10 @@ async def history(unit: UnitOfWork, level: Level, reference: str) -> list[Edit]:
 
 async def _history(unit: UnitOfWork, level: Level, entity: Document) -> list[Edit]:
     """List the edits of all that an entity is made of, in the order of time."""
-    return in_order([await history_of(unit, level, key) for key in natural_keys(level, entity)])
+    histories = [await history_of(unit, level, key) for key in natural_keys(level, entity)]
+    if len(histories) == 1:
+        return histories[0]
+    return sorted((edit for history in histories for edit in history), key=lambda edit: edit.time)
 
 
 async def edit(
@@ -89,7 +91,8 @@ async def restore(unit: UnitOfWork, edits: Sequence[Edit]) -> None:
     for (level, reference), of_one in groupby(ordered, key=lambda one: (one.level, one.entity)):
         found = await one_of(unit, level, reference)
         if found is not None:
-            written.append((owner_members(level, found), moved_to(of_one, found["key"])))
+            part = await part_named(unit, level, found, reference)
+            written.append((owner_members(level, part), moved_to(of_one, part["key"])))
             touched |= await _touched(unit, level, found["_id"])
     await unit.announce(Intent(touched=touched))
     for owner, back in written:

@@ -142,9 +142,12 @@ async def edits_of_keys(unit: UnitOfWork, *entities: tuple[Level, Sequence[str]]
 
 
 def in_order(edits: Sequence[Sequence[Edit]]) -> list[Edit]:
-    """Join the edits of each key of an entity: those of several keys in the order of time, so that the last counts."""
+    """Join the edits that count of each key of an entity; those of several in the order of time, so that the last does.
+
+    Of edits that were made at one time each key's are in the order of fields, as those of one key are.
+    """
     found = [edit for of_key in edits for edit in of_key]
-    return found if len(edits) == 1 else sorted(found, key=lambda edit: edit.time)
+    return found if len(edits) == 1 else sorted(found, key=lambda edit: (edit.time, edit.field))
 
 
 def owner_members(level: Level, entity: Document) -> Document:

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -136,7 +137,8 @@ def _keys(instance: Document) -> dict[Level, list[str]]:
 
 def _applying(chain: Mapping[Level, list[str]], found: Mapping[str, list[Edit]]) -> Iterator[Edit]:
     for level, keys in chain.items():
-        yield from in_order([found.get(edits_key(level, key), []) for key in keys])
+        edits = in_order([found.get(edits_key(level, key), []) for key in keys])
+        yield from edits if len(keys) == 1 else (replace(edit, entity=keys[0]) for edit in edits)
 
 
 async def _placing(database: Database, origins: Collection[str]) -> dict[str, tuple[Edit, ...]]:

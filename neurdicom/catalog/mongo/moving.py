@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import orjson
 
-from neurdicom.catalog.mongo.demographics import new_demographics, said_of_study
-from neurdicom.catalog.mongo.ownership import forget_claims
+from neurdicom.catalog.mongo.demographics import claimed_demographics, said_of_study
+from neurdicom.catalog.mongo.ownership import forget_claims, forget_edits_of_gone
 from neurdicom.catalog.mongo.parts import SeriesPart, parts_below, parts_of, parts_via, whole
-from neurdicom.catalog.mongo.references import one_of
+from neurdicom.catalog.mongo.references import keys_of, one_of
 from neurdicom.catalog.mongo.relocation import Relocation
-from neurdicom.catalog.mongo.schema import Document, natural_keys, natural_places
+from neurdicom.catalog.mongo.schema import Document, natural_places
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.moves import Move, MovedSeries, MoveRequest, demographics_of, study_values, subject_of
@@ -42,11 +42,12 @@ class _Mover:
             moves, patient = await self._of_series(found, parts)
         else:
             moves, patient = await self._of_studies(found[0], parts)
-        if request.demographics is None:
-            demographics = await new_demographics(unit, self._moves, patient)
-        else:
+        demographics = None
+        if request.demographics is not None:
             demographics = demographics_of(request.demographics)
             parts += await self._moved_to(patient)
+        elif await self._moves.demographics(patient) is None:
+            demographics = await claimed_demographics(unit, patient)
         parts = await whole(unit, parts)
         await unit.announce(Intent(moved=request.edit, origins=[part.id for part in parts]))
         await self._moves.put(number, moves, patient, demographics)
@@ -155,6 +156,7 @@ async def settle_moves(unit: UnitOfWork, intent: Intent) -> None:
         await moves.forget_demographics()
     parts = await parts_of(unit, await unit.among("origins", intent.origins))
     await Relocation(unit, moves).run(await whole(unit, parts), rekey=bool(intent.moves))
+    await forget_edits_of_gone(unit, [former for _, former, _ in intent.moves])
     if intent.moved:
         await forget_claims(unit, {uid for level, uid in intent.uids if level is Level.STUDY}, ())
 
@@ -172,7 +174,7 @@ async def moves_of(unit: UnitOfWork, level: Level, reference: str) -> list[Move]
         paths = [(*place, entity["uid"]) for place in natural_places(level, entity)]
         return await stored.of([subject_of(level, *path) for path in paths])
     subjects = [subject_of(level, *place, entity["uid"]) for place in natural_places(level, entity)]
-    keys = natural_keys(level, entity)
+    keys = await keys_of(unit, level, entity["key"])
     found = await stored.where({"$or": [{"subjects": {"$in": subjects}}, {"studies": {"$in": keys}}]})
     return [one for one in found if one.subject in subjects or _is_of_series_at(one, keys)]
 

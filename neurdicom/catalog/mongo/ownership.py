@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from pymongo import DeleteOne, UpdateOne
 
-from neurdicom.catalog.mongo.edits import rename_history
+from neurdicom.catalog.mongo.edits import forget_edits, rename_history
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import UnitOfWork
@@ -108,6 +108,12 @@ async def rename_edits(unit: UnitOfWork, study: str, former: str, patient: str) 
         uid, between = uid_of(one["entity"]), _between(one)
         if one["entity"] == key_of(uid, former, *between):
             await rename_history(unit, one, one | {"entity": key_of(uid, patient, *between)})
+
+
+async def forget_edits_of_gone(unit: UnitOfWork, patients: Collection[str]) -> None:
+    """Delete the edits of patients that are gone, as their last studies went over to others."""
+    there = {one["_id"] for one in await unit.among("patients", patients, "_id")}
+    await forget_edits(unit, Level.PATIENT, set(patients) - there)
 
 
 def _between(edits: Document) -> tuple[str, ...]:

@@ -1,112 +1,37 @@
 """Storing of arrivals where moves have placed something: one after the other, each with a look where it lies."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from neurdicom.catalog.mongo.demographics import new_demographics
-from neurdicom.catalog.mongo.displaced import displaced_file, name_shown, settle_displaced
+from neurdicom.catalog.mongo.displaced import displaced_file, settle_displaced
 from neurdicom.catalog.mongo.entities import refresh
-from neurdicom.catalog.mongo.ids import free_row, show_ids
+from neurdicom.catalog.mongo.ids import show_ids
 from neurdicom.catalog.mongo.origins import MovedOrigin, Origin
 from neurdicom.catalog.mongo.ownership import (
     Claims,
     as_entries,
+    forget_edits_of_gone,
     load_claims,
     rename_edits,
     touch_claims,
     with_claim,
     write_claims,
 )
-from neurdicom.catalog.mongo.parts import parts_below, whole
-from neurdicom.catalog.mongo.plan import LeftOut, StoreStep
+from neurdicom.catalog.mongo.parts import SeriesPart, parts_below, parts_of, whole
+from neurdicom.catalog.mongo.plan import StoreStep
 from neurdicom.catalog.mongo.relocation import Relocation
-from neurdicom.catalog.mongo.schema import Document, collection, header_ids, inherited, natural_keys
+from neurdicom.catalog.mongo.schema import Document, header_ids, inherited, natural_keys
+from neurdicom.catalog.mongo.sites import ArrivalSite
 from neurdicom.catalog.mongo.store import Arrivals, instance_document
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
-from neurdicom.catalog.moves import NaturalSeries, Placement, placement_edits
-from neurdicom.catalog.outcomes import Refusal, Status, StoreOutcome
+from neurdicom.catalog.moves import NaturalSeries, placement_edits
+from neurdicom.catalog.outcomes import StoreOutcome
 from neurdicom.catalog.records import NewInstance
-from neurdicom.dicom.identity import Belonging, Place, belonging, key_of
+from neurdicom.dicom.identity import Belonging, Place, belonging
 from neurdicom.dicom.query.attributes import Level
 
 _BELOW_PATIENT = (Level.STUDY, Level.SERIES, Level.INSTANCE)
-
-
-@dataclass(frozen=True, slots=True)
-class ArrivalSite:
-    """Where an arrival lies, and what is there.
-
-    Attributes
-    ----------
-    placement : Placement
-        Where it lies by the moves.
-    keys : Mapping[Level, str]
-        Keys that its study, series and instance have by it.
-    named : Mapping[Level, list of Document]
-        The entities that have their UIDs.
-    there : Mapping[Level, Document or None]
-        Those of them where it lies.
-    own : Document or None
-        The file that is there of its natural instance.
-    is_shown : bool
-        True if that is the one that the instance shows.
-    """
-
-    placement: Placement
-    keys: Mapping[Level, str]
-    named: Mapping[Level, list[Document]]
-    there: Mapping[Level, Document | None]
-    own: Document | None
-    is_shown: bool
-
-    @property
-    def shown(self) -> Document | None:
-        """The instance that is there."""
-        return self.there[Level.INSTANCE]
-
-    def row(self, level: Level, number: int) -> str:
-        """Return the `_id` of its study, series or instance; a free one if it is new."""
-        known = self.there[level]
-        if known is not None:
-            return str(known["_id"])
-        return free_row(self.keys[level], {one["_id"] for one in self.named[level]}, number)
-
-    def key(self, level: Level) -> str:
-        """Return the key of its study or series."""
-        known = self.there[level]
-        return self.keys[level] if known is None else str(known["key"])
-
-    @classmethod
-    async def find(
-        cls, unit: UnitOfWork, new: NewInstance, natural: NaturalSeries, placement: Placement
-    ) -> "ArrivalSite":
-        """Look up what is where an arrival lies.
-
-        Parameters
-        ----------
-        unit : UnitOfWork
-            The running write.
-        new : NewInstance
-            The arrival.
-        natural : NaturalSeries
-            Where its file says that it lies.
-        placement : Placement
-            Where it lies.
-        """
-        key = f"{new.instance}~{natural.below}"
-        keys = {Level.STUDY: placement.study_key, Level.SERIES: natural.key, Level.INSTANCE: key}
-        uids = {Level.STUDY: placement.study, Level.SERIES: new.series, Level.INSTANCE: new.instance}
-        named = {level: await unit.all(collection(level), {"uid": uid}) for level, uid in uids.items()}
-        study = next((one for one in named[Level.STUDY] if one["patient"] == placement.patient), None)
-        series = next((one for one in named[Level.SERIES] if study and one["study"] == study["_id"]), None)
-        shown = next((one for one in named[Level.INSTANCE] if series and one["series"] == series["_id"]), None)
-        there = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: shown}
-        if shown is None or shown["key"] == key:
-            return cls(placement, keys, named, there, shown, shown is not None)
-        others = await unit.all("displaced", {"series": shown["series"], "uid": new.instance})
-        own = next((one for one in others if one["key"] == key), None)
-        return cls(placement, keys, named, there, own, False)
 
 
 class PlacedArrivals(Arrivals):
@@ -187,75 +112,30 @@ class _PlacedArrival:
 
     async def store(self) -> StoreOutcome:
         """Store the arrival; return its outcome, but for its place."""
-        new, unit = self._new, self._unit
+        new, unit, moves = self._new, self._unit, self._moves
         claims = (await load_claims(unit, [new.study])).get(new.study, {})
         owner = belonging(self._origin.claim, claims)
-        natural = NaturalSeries(owner.moved_from or owner.patient, new.study, new.series)
-        site = await self._site(natural, owner)
-        if left_out := self._left_out(site) or self._meets_others(site):
-            if site.own is None and site.shown is not None:
-                self.key = site.shown["key"]
+        site = await ArrivalSite.find(unit, new, owner, moves)
+        if left_out := site.left_out(self._policy):
+            self.key = site.shown["key"] if site.shown else site.key
             unused = await self._arrivals.leave_out([left_out])
             key = new.blob.key
             left, aside = (key, unused[key]) if key in unused else (None, "")
             return StoreOutcome(left_out.status, left, None, left_out.refusal, aside)
+        parts: list[SeriesPart] = []
         if owner.moved_from is not None:
-            await self._take_over(claims, owner.moved_from, owner.patient)
+            parts = await self._take_over(claims, owner.moved_from, owner.patient)
             claims = with_claim(claims, self._origin.claim)
-            natural = replace(natural, patient=owner.patient)
-            site = await self._site(natural, Belonging(owner.patient))
-        return await self._write(natural, site, claims)
-
-    async def _site(self, natural: NaturalSeries, owner: Belonging) -> ArrivalSite:
-        """Look where the arrival lies; the moves of a study that goes over are those of the patient that it had."""
-        self.key = f"{self._new.instance}~{natural.below}"
-        site = await ArrivalSite.find(self._unit, self._new, natural, await self._moves.placement(natural))
-        if owner.moved_from is None:
-            return site
-        after = replace(natural, patient=owner.patient)
-        keys = {**site.keys, Level.SERIES: after.key, Level.INSTANCE: f"{self._new.instance}~{after.below}"}
-        if not site.placement.via:
-            keys[Level.STUDY] = key_of(natural.study, owner.patient)
-        return replace(site, keys=keys)
-
-    # -- deciding --------------------------------------------------------------------------------------------
-
-    def _left_out(self, site: ArrivalSite) -> LeftOut | None:
-        """Decide whether a file that is there stays instead."""
-        other = site.own or (site.shown if self._policy.same_instance in ("keep", "refuse") else None)
-        if other is None:
-            return None
-        if other["sha256"] == self._new.blob.sha256:
-            return self._unstored("duplicate")
-        if self._policy.same_instance in ("keep", "earlier"):
-            return self._unstored("kept")
-        if self._policy.same_instance == "refuse" and site.shown is not None:
-            return self._refused(Level.INSTANCE, [site.shown], same_place=True)
-        return None
-
-    def _meets_others(self, site: ArrivalSite) -> LeftOut | None:
-        """Refuse what is new while its UID is elsewhere, if the policy says so, or keys agree."""
-        for level in _BELOW_PATIENT:
-            own = site.there[level]
-            others = [one for one in site.named[level] if one is not own]
-            same_key = [one for one in others if site.keys[level] in natural_keys(level, one)]
-            if same_key or (self._policy.conflicts == "refuse" and own is None and others):
-                return self._refused(level, same_key or others)
-        return None
-
-    def _unstored(self, status: Status, refusal: Refusal | None = None) -> LeftOut:
-        return LeftOut(status, self._new, None, refusal)
-
-    def _refused(self, level: Level, there: Sequence[Document], *, same_place: bool = False) -> LeftOut:
-        order = "arrival" if level is Level.INSTANCE else "source"
-        ones = sorted(there, key=lambda one: int(one[order]))
-        holders, patients = tuple(one["id"] for one in ones), tuple(one["patient"] for one in ones)
-        return self._unstored("conflict", Refusal(level, ones[0]["uid"], holders, patients, same_place))
+            site = await ArrivalSite.find(unit, new, Belonging(owner.patient), moves)
+        self.key = site.key
+        outcome = await self._write(site, claims)
+        await self._know(site, parts)
+        return outcome
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    async def _take_over(self, claims: Claims, former: str, patient: str) -> None:
-        """Let the study go over to another patient, wherever moves have placed what is in it."""
+    async def _take_over(self, claims: Claims, former: str, patient: str) -> list[SeriesPart]:
+        """Let the study go over to another patient, wherever moves have placed what is in it; return its parts."""
         unit, study = self._unit, self._new.study
         rows = [one["_id"] for one in await unit.all("studies", {"uid": study}, "_id")]
         parts = await parts_below(unit, Level.STUDY, rows)
@@ -274,31 +154,34 @@ class _PlacedArrival:
         await write_claims(unit, {study: with_claim(claims, self._origin.claim)})
         await rename_edits(unit, study, former, patient)
         await self._moves.rename(study, former, patient)
-        if await self._moves.demographics(former) is not None:
-            known = await new_demographics(unit, self._moves, patient, self._new.attributes)
-            if known is not None:
-                await self._moves.set_demographics(patient, known)
-        await Relocation(unit, self._moves).run(parts, rekey=True)
+        await self._moves.forget_demographics()
+        await Relocation(unit, self._moves).run(parts, rekey=True, know=False)
+        await forget_edits_of_gone(unit, [former])
+        return parts
 
-    async def _write(self, natural: NaturalSeries, site: ArrivalSite, claims: Claims) -> StoreOutcome:
-        step = await self._step(natural, site, claims)
-        added = {(level, site.keys[level].partition("~")[0]) for level in _BELOW_PATIENT if _is_one_more(site, level)}
+    async def _write(self, site: ArrivalSite, claims: Claims) -> StoreOutcome:
+        step = await self._step(site, claims)
+        added = site.added()
         await self._announce(step, site, claims, added)
         await self._moves.touch(move.edit for move in site.placement.via)
-        if site.shown is None or site.is_shown:
-            outcome = await self._alone(step, site, added)
+        own = site.own.document if site.own else None
+        if site.shown is None:
+            await self._arrivals.write_new(step, added)
+            outcome = StoreOutcome("stored")
+        elif own is not None and own["_id"] == site.shown["_id"]:
+            outcome = await self._instead(step, own)
         else:
-            outcome = await self._beside(step, site, site.shown)
+            outcome = await self._beside(step, own, site.shown)
         for level, uid in sorted(added):
             await show_ids(self._unit, level, uid)
         return outcome
 
-    async def _step(self, natural: NaturalSeries, site: ArrivalSite, claims: Claims) -> StoreStep:
-        placement = site.placement
+    async def _step(self, site: ArrivalSite, claims: Claims) -> StoreStep:
+        placement, natural = site.placement, site.natural
         edits = placement_edits(natural, placement, await self._moves.demographics(placement.patient))
         origin = replace(self._origin, moved=MovedOrigin.of(natural, placement, edits))
         rows = {Level.PATIENT: placement.patient} | {level: site.row(level, self._number) for level in _BELOW_PATIENT}
-        place = Place(placement.patient, site.key(Level.STUDY), site.key(Level.SERIES), site.keys[Level.INSTANCE])
+        place = Place(placement.patient, site.shown_key(Level.STUDY), site.shown_key(Level.SERIES), site.key)
         new_claims = None if self._origin.claim in claims else with_claim(claims, self._origin.claim)
         is_here = (natural.patient, natural.study) == (placement.patient, placement.study)
         path = None if is_here else (natural.patient, natural.study)
@@ -312,25 +195,25 @@ class _PlacedArrival:
         if site.shown is not None:
             intent.uids.add((Level.INSTANCE, self._new.instance))
         if site.own is not None:
-            intent.keys.append(site.own["blob_key"])
-            intent.arrivals.append(site.own["arrival"])
+            intent.keys.append(site.own.document["blob_key"])
+            intent.arrivals.append(site.own.document["arrival"])
         if step.claims is not None:
             intent.claims = {self._new.study: as_entries(claims)}
         await self._unit.announce(intent)
 
-    async def _alone(self, step: StoreStep, site: ArrivalSite, added: set[tuple[Level, str]]) -> StoreOutcome:
-        """Write an instance that is new, or shows the earlier file of the arrival."""
-        if site.own is None:
-            await self._arrivals.write_new(step, added)
-            return StoreOutcome("stored")
+    async def _instead(self, step: StoreStep, own: Document) -> StoreOutcome:
+        """Write an instance instead of the earlier file that it shows."""
+        series = step.rows[Level.SERIES]
         replaced = await self._arrivals.replace(step)
-        if "fused" in site.own:
-            await name_shown(self._unit, step.rows[Level.INSTANCE])
+        if "fused" in own:
+            await settle_displaced(self._unit, series, [self._new.instance])
+            await refresh(self._unit, Level.SERIES, series)
         return replaced.outcome()
 
-    async def _beside(self, step: StoreStep, site: ArrivalSite, shown: Document) -> StoreOutcome:
+    async def _beside(self, step: StoreStep, own: Document | None, shown: Document) -> StoreOutcome:
         """Write a file of an instance that shows the file of another; then show the one that arrived last."""
-        unit, series, own = self._unit, site.there[Level.SERIES] or {}, site.own
+        unit = self._unit
+        series = await unit.one("series", shown["series"]) or {}
         await write_claims(unit, {} if step.claims is None else {self._new.study: step.claims})
         if step.claims is None:
             await touch_claims(unit, [self._new.study])
@@ -354,7 +237,11 @@ class _PlacedArrival:
             return StoreOutcome("replaced", previous=shown["sha256"])
         return StoreOutcome("kept")
 
-
-def _is_one_more(site: ArrivalSite, level: Level) -> bool:
-    """Tell whether an arrival makes one more entity of a UID that something has."""
-    return site.there[level] is None and bool(site.named[level])
+    async def _know(self, site: ArrivalSite, parts: Sequence[SeriesPart]) -> None:
+        """Have files claim the demographics of the patient where they lie, if this arrival has to tell them."""
+        unit, patient = self._unit, site.placement.patient
+        is_elsewhere = patient != site.natural.patient
+        if parts or (is_elsewhere and await self._moves.demographics(patient) is None):
+            origins = await unit.among("origins", [self._origin.id, *(part.id for part in parts)])
+            found = await whole(unit, await parts_of(unit, origins))
+            await Relocation(unit, self._moves).run(found)

@@ -118,6 +118,31 @@ def _earlier(level: Level, entity: Document, claims: dict[str, Claims]) -> Itera
         yield from earlier_keys(entity["uid"], owned, *between)
 
 
+async def part_named(unit: UnitOfWork, level: Level, entity: Document, reference: str) -> Document:
+    """Return an entity as the one of those that it is made of to which a key, or one of before, leads.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    level : Level
+        Level of the entity.
+    entity : Document
+        Its document.
+    reference : str
+        The key; for any other reference the entity is returned as it is.
+    """
+    keys = natural_keys(level, entity)
+    if len(keys) == 1:
+        return entity
+    claims = await load_claims(unit, set(_studies_of(level, entity)))
+    for key, place in zip(keys, entity["natural"], strict=True):
+        part = entity | {"key": key, "natural": [place]}
+        if reference in (key, *_earlier(level, part, claims)):
+            return part
+    return entity
+
+
 async def keys_of(unit: UnitOfWork, level: Level, reference: str) -> tuple[str, ...]:
     """List the keys that lead to the entity that a reference names, for `Catalog.keys`."""
     entity = await one_of(unit, level, reference)

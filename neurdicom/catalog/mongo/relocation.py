@@ -10,11 +10,12 @@ from typing import Any
 
 from pymongo import UpdateOne
 
+from neurdicom.catalog.mongo.demographics import claimed_demographics
 from neurdicom.catalog.mongo.displaced import settle_displaced
 from neurdicom.catalog.mongo.entities import build, modalities_fields, naming, refresh_all
 from neurdicom.catalog.mongo.ids import free_row, show_ids
 from neurdicom.catalog.mongo.origins import MovedOrigin, said_by
-from neurdicom.catalog.mongo.parts import SeriesPart, naturals_by_claims
+from neurdicom.catalog.mongo.parts import SeriesPart, naturals_by_claims, parts_of
 from neurdicom.catalog.mongo.schema import Document, collection, inherited
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
@@ -97,7 +98,7 @@ class Relocation:
         self._touched: set[tuple[Level, str]] = set()
         self._uids: set[tuple[Level, str]] = set()
 
-    async def run(self, parts: Sequence[SeriesPart], *, rekey: bool = False) -> list[MovedSeries]:
+    async def run(self, parts: Sequence[SeriesPart], *, rekey: bool = False, know: bool = True) -> list[MovedSeries]:
         """Place parts by the moves in force; return the natural series that lie somewhere else than before.
 
         Parameters
@@ -106,6 +107,8 @@ class Relocation:
             All parts of some natural series.
         rekey : bool
             True if the claims on their studies may have changed, and their keys with them.
+        know : bool
+            False if it may stay unknown what is claimed by files that were moved to a patient.
         """
         if not parts:
             return []
@@ -125,6 +128,8 @@ class Relocation:
         for level, uid in sorted(self._uids):
             await show_ids(self._unit, level, uid)
         after = await self._keys(set(rows))
+        if know:
+            await self._know(groups)
         return [
             MovedSeries(group.natural.key, *after[row], before[group.row])
             for group, row in zip(groups, rows, strict=True)
@@ -142,6 +147,17 @@ class Relocation:
             edits = placement_edits(natural, placement, await self._moves.demographics(placement.patient))
             groups.append(NaturalGroup(natural, own, placement, MovedOrigin.of(natural, placement, edits)))
         return groups
+
+    async def _know(self, groups: Sequence[NaturalGroup]) -> None:
+        """Have files claim the demographics of the patient where they lie, if these were not known yet."""
+        elsewhere = {group.placement.patient for group in groups if group.placement.patient != group.natural.patient}
+        missing = {patient for patient in elsewhere if await self._moves.demographics(patient) is None}
+        for patient in sorted(missing):
+            await self._moves.set_demographics(patient, await claimed_demographics(self._unit, patient))
+        if missing:
+            ids = [part.id for group in groups if group.placement.patient in missing for part in group.parts]
+            parts = await parts_of(self._unit, await self._unit.among("origins", ids))
+            await Relocation(self._unit, self._moves).run(parts, know=False)
 
     async def _keys(self, rows: Iterable[str]) -> dict[str, tuple[str, str, str]]:
         """Look up the keys of series, their studies and their patients, by `_id`."""

@@ -26,6 +26,7 @@ class StoredMoves:
     def __init__(self, unit: UnitOfWork) -> None:
         self._unit = unit
         self._known: dict[str, list[Move]] = {}
+        self._renamed: list[Document] = []
         self._demographics: dict[str, dict[str, Value] | None] = {}
 
     async def are_any(self) -> bool:
@@ -44,6 +45,8 @@ class StoredMoves:
 
     async def _written(self, condition: Document) -> list[Document]:
         found = await self._unit.all("moves", condition)
+        renamed = {one["_id"] for one in self._renamed}
+        found = [*(one for one in found if one["_id"] not in renamed), *self._renamed]
         found.sort(key=lambda one: int(one["number"]))
         return [one for edit in found for one in edit["moves"]]
 
@@ -80,6 +83,22 @@ class StoredMoves:
         """Select the Study Instance UIDs of whose files moves are."""
         found = await self.where({"uids": {"$in": sorted(studies)}}) if studies else []
         return {move.path[1] for move in found if len(move.path) > 1} & set(studies)
+
+    async def after_takeover(self, study: str, former: str, patient: str) -> "StoredMoves":
+        """Return the moves as they would be if a study went over to another patient, to look up placements.
+
+        Parameters
+        ----------
+        study : str
+            Study Instance UID.
+        former, patient : str
+            Ids of the patient until now, and from then on.
+        """
+        after = StoredMoves(self._unit)
+        for one in await self._unit.all("moves", {"uids": {"$in": [study]}}):
+            moves = [_renamed(_move(each), study, former, patient) for each in one["moves"]]
+            after._renamed.append(one | _members(moves))
+        return after
 
     # -- demographics ----------------------------------------------------------------------------------------
 

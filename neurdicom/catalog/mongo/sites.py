@@ -1,0 +1,219 @@
+"""Sites: where an arrival lies by moves, what is there, and whether it may be stored."""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from neurdicom.catalog.mongo.displaced import age_of, natural_place
+from neurdicom.catalog.mongo.ids import free_row
+from neurdicom.catalog.mongo.plan import LeftOut, Path, moved, path_of
+from neurdicom.catalog.mongo.schema import Document, collection, natural_keys, natural_places
+from neurdicom.catalog.mongo.stored_moves import StoredMoves
+from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.moves import NaturalSeries, Placement
+from neurdicom.catalog.outcomes import CONFLICT_LEVELS, Refusal, StorePolicy
+from neurdicom.catalog.records import NewInstance
+from neurdicom.dicom.identity import Belonging
+from neurdicom.dicom.query.attributes import Level
+
+_LEVELS = tuple(CONFLICT_LEVELS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class NamesakeFile:
+    """A file that has the SOP Instance UID of an arrival.
+
+    Attributes
+    ----------
+    natural : tuple of str
+        Id of the patient and UID of the study that it names.
+    path : tuple of str
+        Where it lies.
+    document : Document
+        Its document.
+    shown : Document
+        The instance that it is a file of.
+    """
+
+    natural: tuple[str, ...]
+    path: Path
+    document: Document
+    shown: Document
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalSite:
+    """Where an arrival lies, and what has its UIDs.
+
+    Where its study goes over to another patient by it, all lies where it would lie afterwards.
+
+    Attributes
+    ----------
+    new : NewInstance
+        The arrival.
+    natural : NaturalSeries
+        Where its file says that it lies.
+    placement : Placement
+        Where it lies.
+    entities : Mapping[Level, list of (tuple of str, Document)]
+        The studies and series that have its UIDs, by the path where they, or their parts, lie.
+    files : list of NamesakeFile
+        The files that have its SOP Instance UID and series, or are displaced, the latest first.
+    """
+
+    new: NewInstance
+    natural: NaturalSeries
+    placement: Placement
+    entities: Mapping[Level, list[tuple[Path, Document]]]
+    files: list[NamesakeFile]
+
+    @classmethod
+    async def find(cls, unit: UnitOfWork, new: NewInstance, owner: Belonging, moves: StoredMoves) -> "ArrivalSite":
+        """Look up where an arrival lies, and what is there.
+
+        Parameters
+        ----------
+        unit : UnitOfWork
+            The running write.
+        new : NewInstance
+            The arrival.
+        owner : Belonging
+            The patient that it belongs to.
+        moves : StoredMoves
+            The moves in force.
+        """
+        former = owner.moved_from
+        if former is not None:
+            moves = await moves.after_takeover(new.study, former, owner.patient)
+        natural = NaturalSeries(owner.patient, new.study, new.series)
+        placement = await moves.placement(natural)
+        place = _placer(moves, new.study, former, owner.patient)
+        entities: dict[Level, list[tuple[Path, Document]]] = {}
+        for level, uid in ((Level.STUDY, placement.study), (Level.SERIES, new.series)):
+            found = await unit.all(collection(level), {"uid": uid})
+            found.sort(key=lambda one: int(one["source"]))
+            entities[level] = [
+                ((await place((*part, uid))) if former is not None else path_of(one), one)
+                for one in found
+                for part in natural_places(level, one)[: None if former is not None else 1]
+            ]
+        files = await _files(unit, new, place if former is not None else None)
+        return cls(new, natural, placement, entities, files)
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, as one path."""
+        return (self.placement.patient, self.placement.study, self.new.series, self.new.instance)
+
+    @property
+    def key(self) -> str:
+        """Key of its instance by what its file says."""
+        return f"{self.new.instance}~{self.natural.below}"
+
+    @property
+    def there(self) -> list[NamesakeFile]:
+        """The files of the instance that is there, the one that it shows first."""
+        return [one for one in self.files if one.path == self.path]
+
+    @property
+    def own(self) -> NamesakeFile | None:
+        """The earlier file of the arrival."""
+        natural = (self.natural.patient, self.natural.study)
+        return next((one for one in self.there if one.natural == natural), None)
+
+    @property
+    def shown(self) -> Document | None:
+        """The instance that is there."""
+        return self.there[0].shown if self.there else None
+
+    def entity(self, level: Level) -> Document | None:
+        """Return the study or series that is there."""
+        path = self.path[: len(level.above) + 1]
+        return next((one for at, one in self.entities[level] if at == path), None)
+
+    def row(self, level: Level, number: int) -> str:
+        """Return the `_id` of its study, series or instance; a free one if it is new."""
+        known = self.shown if level is Level.INSTANCE else self.entity(level)
+        if known is not None:
+            return str(known["_id"])
+        if level is Level.INSTANCE:
+            return free_row(self.key, {one.shown["_id"] for one in self.files}, number)
+        return free_row(self._key(level), {one["_id"] for _, one in self.entities[level]}, number)
+
+    def shown_key(self, level: Level) -> str:
+        """Return the key of its study or series."""
+        known = self.entity(level)
+        return self._key(level) if known is None else str(known["key"])
+
+    def _key(self, level: Level) -> str:
+        return self.placement.study_key if level is Level.STUDY else self.natural.key
+
+    def added(self) -> set[tuple[Level, str]]:
+        """List the UIDs that name one more entity by the arrival, and named some before."""
+        uids: set[tuple[Level, str]] = set()
+        for level in (Level.STUDY, Level.SERIES):
+            if self.entity(level) is None and self.entities[level]:
+                uids.add((level, self.entities[level][0][1]["uid"]))
+        return uids | ({(Level.INSTANCE, self.new.instance)} if self.files and not self.there else set())
+
+    # -- deciding --------------------------------------------------------------------------------------------
+
+    def left_out(self, policy: StorePolicy) -> LeftOut | None:
+        """Decide whether the arrival is not stored, by a policy."""
+        own, there = self.own, self.there
+        if own is not None and own.document["sha256"] == self.new.blob.sha256:
+            return LeftOut("duplicate", self.new)
+        if there and (policy.same_instance == "keep" or (policy.same_instance == "earlier" and own is not None)):
+            return LeftOut("kept", self.new)
+        if there and policy.same_instance == "refuse":
+            return self._refused(Level.INSTANCE, [there[0].shown], same_place=True)
+        return None if there else self._meets_others(policy)
+
+    def _meets_others(self, policy: StorePolicy) -> LeftOut | None:
+        """Refuse what is new while its UID is elsewhere, if the policy says so, or keys agree."""
+        of_instances = [(one.path, one.shown) for one in self.files]
+        for count, level in enumerate(_LEVELS, 2):
+            found = of_instances if level is Level.INSTANCE else self.entities[level]
+            if found and self.path[:count] not in [path for path, _ in found]:
+                key = self.key if level is Level.INSTANCE else self._key(level)
+                others = list({one["_id"]: one for _, one in found}.values())
+                same_key = [one for one in others if key in natural_keys(level, one)]
+                if policy.conflicts == "refuse" or same_key:
+                    return self._refused(level, others)
+        return None
+
+    def _refused(self, level: Level, there: Sequence[Document], *, same_place: bool = False) -> LeftOut:
+        holders, patients = tuple(one["id"] for one in there), tuple(one["patient"] for one in there)
+        refusal = Refusal(level, there[0]["uid"], holders, patients, same_place)
+        return LeftOut("conflict", self.new, None, refusal)
+
+
+_Placer = Callable[[Path], Coroutine[Any, Any, Path]]
+
+
+def _placer(moves: StoredMoves, study: str, former: str | None, patient: str) -> _Placer:
+    """Make a function that finds where the study, series or instance of a natural path lies."""
+
+    async def place(path: Path) -> Path:
+        after = moved(path, study, former, patient)
+        placement = await moves.placement(NaturalSeries(after[0], after[1], after[2] if len(after) > 2 else ""))
+        return (placement.patient, placement.study, *after[2:])
+
+    return place
+
+
+async def _files(unit: UnitOfWork, new: NewInstance, place: _Placer | None) -> list[NamesakeFile]:
+    """List the files that have the SOP Instance UID of an arrival; without `place` they lie where they do now."""
+    instances = await unit.all("instances", {"uid": new.instance})
+    by_row = {one["series"]: one for one in instances}
+    displaced = await unit.all("displaced", {"uid": new.instance}) if any("fused" in one for one in instances) else []
+    found = []
+    for one in (*instances, *displaced):
+        shown = by_row.get(one["series"])
+        if shown is None:
+            continue
+        natural = tuple(natural_place(one))
+        path = path_of(shown)
+        file = NamesakeFile(natural, path, one, shown)
+        found.append(file if place is None else replace(file, path=await place((*natural, *path[2:]))))
+    return sorted(found, key=lambda file: age_of(file.document), reverse=True)
