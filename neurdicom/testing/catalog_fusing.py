@@ -202,3 +202,34 @@ class FusingContract(CatalogSuite):
             assert await listing(catalog) == apart
 
         self.run(test)
+
+    def test_the_key_is_that_of_the_earliest_part_whatever_changes(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            files = [arrival(1), arrival(3, patient="p2"), arrival(9, patient="p3", study="1.2.9", series="2.9")]
+            replacement, later = arrival(7, instance="1.9.1"), arrival(5)
+            for change in ("replaced", "deleted", "both"):
+                await catalog.store(files)
+                for number, patient in enumerate(("p1", "p2")):
+                    await catalog.move(study_to("p3", key_of("1.2.1", patient), f"m{number}"))
+                keys = [key_of("1.2.1", patient) for patient in ("p1", "p2")]
+                assert await catalog.keys(Level.STUDY, "1.2.1") == tuple(keys)
+                if change != "replaced":
+                    await catalog.store([later])
+                    await catalog.delete(Level.INSTANCE, "1.9.1")
+                if change != "deleted":
+                    await catalog.store([replacement])
+                assert await catalog.keys(Level.STUDY, "1.2.1") == tuple(keys[::-1]), change
+                series = await one(catalog, Level.SERIES, "1.2.1.1")
+                assert series["key"] == place_of(files[1]).series, change
+                before = await listing(catalog)
+                await catalog.clear()
+                again = {"replaced": [replacement], "deleted": [later], "both": [later, replacement]}[change]
+                await catalog.store([*files[1:], *again])
+                assert await listing(catalog) == before
+                for number in range(2):
+                    await catalog.undo_move(f"m{number}")
+                for patient in ("p1", "p2", "p3"):
+                    await catalog.delete(Level.PATIENT, patient)
+                await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
