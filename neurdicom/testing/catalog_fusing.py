@@ -3,6 +3,7 @@
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
 from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_places import ambiguity, one
 from neurdicom.testing.catalog_suite import CatalogSuite
@@ -231,5 +232,30 @@ class FusingContract(CatalogSuite):
                 for patient in ("p1", "p2", "p3"):
                     await catalog.delete(Level.PATIENT, patient)
                 await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
+
+    def test_restored_edits_are_of_the_part_that_they_were_of(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(colliding())
+            for new in (colliding()[0], colliding()[2]):
+                for level in (Level.STUDY, Level.SERIES, Level.INSTANCE):
+                    field = {Level.STUDY: "study_id", Level.SERIES: "protocol_name"}.get(level, "image_comments")
+                    changes: dict[str, Value] = {field: new.patient}
+                    await catalog.edit(level, place_of(new).key(level), changes, user="v", time=f"t-{new.patient}")
+            before = await listing(catalog)
+            await catalog.move(merge("p1", "p2"))
+            after = await listing(catalog)
+            kept = []
+            for level in Level:
+                for entity in await found_by(catalog, level):
+                    kept += await catalog.history(level, entity)
+            await catalog.delete(Level.PATIENT, "p2")
+            await catalog.store(colliding())
+            for _ in range(2):
+                await catalog.restore_edits(kept)
+                assert await listing(catalog) == after
+            await catalog.undo_move("m")
+            assert await listing(catalog) == before
 
         self.run(test)
