@@ -135,3 +135,24 @@ def test_a_job_over_what_was_moved(archive: Archive) -> None:
     assert results(archive, study=made["id"]) == {one["id"] for one in found if one["study"] == made["id"]}
     answer = archive.client.post("/api/process", json={"plugin": PLUGIN, "patients": [wrong.patient]})
     assert answer.status_code == 404, "in a body the id of a patient that was merged away is unknown"
+
+
+def test_what_is_derived_of_a_moved_image_is_beside_it(archive: Archive) -> None:
+    wrong, right = two()
+    for one in (wrong, right):
+        upload(archive.client, one.file)
+    study, series = wrong.uid("study"), wrong.uid("series")
+    for path, body, there in (
+        (f"/studies/{study}", {"patient": right.patient}, study),
+        (f"/series/{series}", {"study": right.uid("study")}, right.uid("study")),
+    ):
+        post(archive, f"{path}/move", body)
+        url = f"/api/instances/{wrong.uid('instance')}/process/by_plugin/{PLUGIN}"
+        answer = archive.client.get(url, params={"give": "image", "store": "true"})
+        assert answer.status_code == 200, answer.text
+        derived = archive.get(f"/instances/{answer.headers['X-Stored-Instances']}").json()
+        assert (derived["patient"], derived["study"]) == (right.patient, there)
+        tags = archive.get(f"/instances/{derived['id']}/tags").json()
+        assert (tags["PatientName"], tags["StudyInstanceUID"]) == ("Right^Rita", there)
+        archive.delete(f"/instances/{derived['id']}")
+        archive.delete(edit_of(archive, path))
