@@ -67,6 +67,19 @@ def test_edits() -> None:
     assert ledger.descriptions() == {"1.2": {"first", "second"}}
 
 
+def test_moves() -> None:
+    ledger = Ledger()
+    first = ledger.begin_move("1.2", "A")
+    assert ledger.patients() == {"1.2": {"", "A"}}, "the empty one is that of the files"
+    ledger.acknowledge(first)
+    second = ledger.begin_move("1.2", "B")
+    assert ledger.patients() == {"1.2": {"A", "B"}}
+    ledger.acknowledge(second)
+    assert ledger.patients() == {"1.2": {"B"}}
+    ledger.restart({}, {}, {"1.2": "A"})
+    assert ledger.patients() == {"1.2": {"A"}}
+
+
 def test_what_a_check_found_is_where_the_next_round_begins() -> None:
     ledger = Ledger()
     ledger.begin_store([ONE])
