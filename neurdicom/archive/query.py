@@ -27,6 +27,8 @@ _HEADER_BYTES = 8 * 1024 * 1024
 _PAGE_BYTES = 32 * 1024 * 1024
 #: Making more matches would hold the event loop, so a thread does it; fewer are done before a thread would start.
 _MANY = 1000
+#: How often what is moved between two reads is read again.
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +163,14 @@ class _Search:
         self._catalog = catalog
         self._level = level
         self._template = template
+        self._conditions: tuple[Condition, ...] = ()
         self._headers = _FIRST_HEADERS
         self._kept = 0
         self.cut = False
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[Entity, dict[str, Any]]]:
         """Collect the first `wanted` entities and datasets, or all of them, one page of the catalog at a time."""
-        conditions = (*self._keys.conditions, *await self._within())
+        conditions = self._conditions = (*self._keys.conditions, *await self._within())
         scan = bool(self._keys.others)
         found: list[tuple[Entity, dict[str, Any]]] = []
         skip = offset if scan else 0
@@ -201,9 +204,8 @@ class _Search:
         """Make datasets of the entities of a page that meet the other keys."""
         if not items:
             return []
+        items, above = await self._with_above(items)
         keys = [item["key"] for item in items]
-        items = await self._count(self._level, items)
-        above = await self._above(items)
         samples = await self._catalog.samples(self._level, keys) if self._template.needs_header else {}
         if samples:
             size = sum(len(sample.header) for sample in samples.values()) // len(samples) + 1
@@ -222,10 +224,7 @@ class _Search:
     ) -> list[tuple[Entity, dict[str, Any]]]:
         written = []
         for item in items:
-            found = {level: known.get(_path(self._level, level, item)) for level, known in above.items()}
-            entities = {level: entity for level, entity in found.items() if entity is not None}
-            if len(entities) < len(above):
-                continue  # deleted meanwhile
+            entities = {level: known[_path(self._level, level, item)] for level, known in above.items()}
             entities[self._level] = item
             header = None
             if self._template.needs_header:
@@ -238,6 +237,27 @@ class _Search:
             if not self._keys.others or self._meets(dataset if header is None else header | dataset):
                 written.append((item, dataset))
         return written
+
+    async def _with_above(
+        self, items: Sequence[Entity]
+    ) -> tuple[Sequence[Entity], dict[Level, dict[tuple[str, ...], Entity]]]:
+        """Read the entities above the matches, too; what was moved meanwhile anew, and without what was deleted."""
+        items = await self._count(self._level, items)
+        above = await self._above(items)
+        for attempt in range(_ATTEMPTS):
+            whole = [
+                item for item in items if all(_path(self._level, of, item) in known for of, known in above.items())
+            ]
+            if len(whole) == len(items) or attempt == _ATTEMPTS - 1:
+                break
+            present = {item["key"] for item in whole}
+            parted = AnyOf(self._level.value, tuple(item["key"] for item in items if item["key"] not in present))
+            query = Query(self._level, (*self._conditions, parted), (), None, counted=False)
+            again = await self._count(self._level, (await self._catalog.find(query)).items)
+            for of, known in (await self._above(again)).items():
+                above[of] |= known
+            items = sorted([*whole, *again], key=lambda item: str(item["id"]))
+        return whole, above
 
     async def _above(self, items: Sequence[Entity]) -> dict[Level, dict[tuple[str, ...], Entity]]:
         """Read the entities above the matches whose attributes the matches show, by path."""

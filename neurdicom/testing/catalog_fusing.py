@@ -3,6 +3,7 @@
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Value
 from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_places import ambiguity, one
 from neurdicom.testing.catalog_suite import CatalogSuite
@@ -200,5 +201,61 @@ class FusingContract(CatalogSuite):
             await catalog.undo_move("second")
             await catalog.undo_move("m")
             assert await listing(catalog) == apart
+
+        self.run(test)
+
+    def test_the_key_is_that_of_the_earliest_part_whatever_changes(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            files = [arrival(1), arrival(3, patient="p2"), arrival(9, patient="p3", study="1.2.9", series="2.9")]
+            replacement, later = arrival(7, instance="1.9.1"), arrival(5)
+            for change in ("replaced", "deleted", "both"):
+                await catalog.store(files)
+                for number, patient in enumerate(("p1", "p2")):
+                    await catalog.move(study_to("p3", key_of("1.2.1", patient), f"m{number}"))
+                keys = [key_of("1.2.1", patient) for patient in ("p1", "p2")]
+                assert await catalog.keys(Level.STUDY, "1.2.1") == tuple(keys)
+                if change != "replaced":
+                    await catalog.store([later])
+                    await catalog.delete(Level.INSTANCE, "1.9.1")
+                if change != "deleted":
+                    await catalog.store([replacement])
+                assert await catalog.keys(Level.STUDY, "1.2.1") == tuple(keys[::-1]), change
+                series = await one(catalog, Level.SERIES, "1.2.1.1")
+                assert series["key"] == place_of(files[1]).series, change
+                before = await listing(catalog)
+                await catalog.clear()
+                again = {"replaced": [replacement], "deleted": [later], "both": [later, replacement]}[change]
+                await catalog.store([*files[1:], *again])
+                assert await listing(catalog) == before
+                for number in range(2):
+                    await catalog.undo_move(f"m{number}")
+                for patient in ("p1", "p2", "p3"):
+                    await catalog.delete(Level.PATIENT, patient)
+                await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
+
+    def test_restored_edits_are_of_the_part_that_they_were_of(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(colliding())
+            for new in (colliding()[0], colliding()[2]):
+                for level in (Level.STUDY, Level.SERIES, Level.INSTANCE):
+                    field = {Level.STUDY: "study_id", Level.SERIES: "protocol_name"}.get(level, "image_comments")
+                    changes: dict[str, Value] = {field: new.patient}
+                    await catalog.edit(level, place_of(new).key(level), changes, user="v", time=f"t-{new.patient}")
+            before = await listing(catalog)
+            await catalog.move(merge("p1", "p2"))
+            after = await listing(catalog)
+            kept = []
+            for level in Level:
+                for entity in await found_by(catalog, level):
+                    kept += await catalog.history(level, entity)
+            await catalog.delete(Level.PATIENT, "p2")
+            await catalog.store(colliding())
+            for _ in range(2):
+                await catalog.restore_edits(kept)
+                assert await listing(catalog) == after
+            await catalog.undo_move("m")
+            assert await listing(catalog) == before
 
         self.run(test)

@@ -67,12 +67,25 @@ def test_edits() -> None:
     assert ledger.descriptions() == {"1.2": {"first", "second"}}
 
 
+def test_moves() -> None:
+    ledger = Ledger()
+    first = ledger.begin_move("1.2", "A")
+    assert ledger.patients() == {"1.2": {"", "A"}}, "the empty one is that of the files"
+    ledger.acknowledge(first)
+    second = ledger.begin_move("1.2", "B")
+    assert ledger.patients() == {"1.2": {"A", "B"}}
+    ledger.acknowledge(second)
+    assert ledger.patients() == {"1.2": {"B"}}
+    ledger.restart({}, {}, {}, {"1.2": "A"})
+    assert ledger.patients() == {"1.2": {"A"}}
+
+
 def test_what_a_check_found_is_where_the_next_round_begins() -> None:
     ledger = Ledger()
     ledger.begin_store([ONE])
     ledger.begin_edit("1.2", "edited")
     ledger.begin_delete("study", "1.2")
-    ledger.restart({"1.2.1.1": "found", "1.9": "nobody sent it"}, {"1.2": ""}, {"1.2": ["a"]})
+    ledger.restart({"1.2.1.1": "found", "1.9": "nobody sent it"}, {"1.2": ""}, {"1.2": ["a"]}, {})
     assert ledger.labels() == {"1.2": {"a": {True}}}
     assert ledger.expectations() == {"1.2.1.1": Expectation(frozenset({"found"}), may_be_absent=False)}
     assert ledger.descriptions() == {"1.2": {""}}

@@ -15,7 +15,7 @@ from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.ledger import Ledger
-from neurdicom.testing.crash.users import Deleter, Editor, Labeller, Processor, Searcher, Verifier
+from neurdicom.testing.crash.users import Deleter, Editor, Labeller, Processor, Searcher, StudyMover, Verifier
 from neurdicom.testing.crash.writers import FormWriter, RawWriter, Resender, StowWriter, ZipWriter
 from tests.support.dimse.crash_actors import DimseWriter, Retriever, add_nodes
 from tests.support.files import ROOT, dicom_file
@@ -33,6 +33,7 @@ ACTORS: Sequence[type[Actor]] = (
     Deleter,
     Editor,
     Labeller,
+    StudyMover,
     Searcher,
     Processor,
     Resender,
@@ -183,7 +184,7 @@ class CrashRounds:
             f"{len(check.there)} instances are there"
         )
         assert not faults, "\n".join([said, *faults[:40], "", *remarkable(log)[-30:]])
-        self.site.ledger.restart(check.there, check.descriptions, check.labels)
+        self.site.ledger.restart(check.there, check.descriptions, check.labels, check.patients)
         return said
 
     def _start(self) -> None:

@@ -29,19 +29,37 @@ def edit_of(archive: Archive, path: str) -> str:
 
 
 def listed(archive: Archive) -> dict[str, Any]:
-    """All entities, conflicts and edits that a server answers; it has few."""
+    """All entities, conflicts and edits that a server answers; times of arrival are the files' own after a reindex."""
     shown: dict[str, Any] = {}
     for level in ("patients", "studies", "series", "instances"):
         entities = archive.get(f"/{level}", limit=1000).json()
+        for one in entities:
+            one.pop("received", None)
         shown[level] = entities
         shown[f"edits of {level}"] = {one["id"]: archive.get(f"/{level}/{one['id']}/edits").json() for one in entities}
     shown["versions"] = {
         one["id"]: {each["sha256"] for each in archive.get(f"/instances/{one['id']}/versions").json()}
         for one in shown["instances"]
     }
-    shown["conflicts"] = archive.get("/conflicts", limit=1000).json()
-    shown["QIDO"] = archive.client.get("/dicom-web/studies", params={"includefield": "all"}).json()
+    conflicts = archive.get("/conflicts", limit=1000).json()
+    shown["conflicts"] = [{name: value for name, value in one.items() if name != "since"} for one in conflicts]
+    found = archive.client.get("/dicom-web/studies", params={"includefield": "all"})
+    shown["QIDO"] = found.text.replace(archive.server.url, "")
     return shown
+
+
+def differences(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    """What is listed and was not to be, by kind, then what was to be."""
+    return {
+        kind: (found[kind], expected[kind])
+        if not isinstance(found[kind], list)
+        else (
+            [one for one in found[kind] if one not in expected[kind]],
+            [one for one in expected[kind] if one not in found[kind]],
+        )
+        for kind in found
+        if found[kind] != expected[kind]
+    }
 
 
 def original(ds: Dataset) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def restore(db: sqlite3.Connection, back: Sequence[Edit]) -> None:
     for (level, reference), of_one in groupby(ordered, key=lambda one: (one.level, one.entity)):
         row = row_of(db, level, reference)
         if row is not None:
-            key, _ = _key_and_shown(db, level, row)
+            keys = own_keys(db, level, row)
+            key = reference if reference in keys else keys[0]
             edits.write(level, key, joined(edits.history(level, key), moved_to(of_one, key)))
             changed[level, row] = {}
     _show(db, edits, changed)

@@ -265,6 +265,11 @@ class Entities:
             for pk in sorted(self._lost[level]):
                 self._remove_if_empty(level, pk)
         self.write_counts()
+        if self._moves.any:
+            for series in dict.fromkeys(self._touched.values()):
+                study = self._parent(Level.SERIES, series)
+                if study is not None:
+                    self.settle_keys([series], [study])
         collected = set()
         for pk in sorted(self._dirty[Level.SERIES]):
             study = self._parent(Level.SERIES, pk)

@@ -35,6 +35,8 @@ class CrashCheck:
         Descriptions of the studies that were edited and are there.
     labels : dict of str to list of str
         Labels of the studies that were labelled and are there.
+    patients : dict of str to str
+        Patient IDs of the studies that were moved and are there.
     """
 
     def __init__(self, http: ServerConnection, ledger: Ledger, data: Path) -> None:
@@ -45,6 +47,7 @@ class CrashCheck:
         self.there: dict[str, str] = {}
         self.descriptions: dict[str, str] = {}
         self.labels: dict[str, list[str]] = {}
+        self.patients: dict[str, str] = {}
 
     def run(self) -> None:
         """Check everything; `faults` has what is wrong."""
@@ -95,16 +98,22 @@ class CrashCheck:
                 self._fault(f"instance {uid} has the bytes {found}; {sorted(expected.files)} were sent")
 
     def _check_hierarchy(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
-        """Compare parents with what the files say, and counts with the lists, at every level."""
+        """Compare parents with what files or moves say, and counts with the lists, at every level."""
+        moved = self._ledger.patients()
         patients = {each["id"]: each for each in self._http.pages("/api/patients")}
         studies = {each["id"]: each for each in self._http.pages("/api/studies")}
         series = {each["id"]: each for each in self._http.pages("/api/series")}
         for uid, each in instances.items():
             sample = self._ledger.samples.get(uid)
             patient = patients.get(each["patient"], {}).get("patient_id")
-            found = (patient, each["study"], each["series"])
-            if sample is not None and found != (sample.patient_id, sample.study, sample.series):
-                self._fault(f"instance {uid} is of {found}; its file says {sample}")
+            if sample is None:
+                continue
+            may_be = {one or sample.patient_id for one in moved.get(sample.study, {""})}
+            if patient not in may_be or (each["study"], each["series"]) != (sample.study, sample.series):
+                found = (patient, each["study"], each["series"])
+                self._fault(f"instance {uid} is of {found}; its file says {sample}, and its patient is one of {may_be}")
+            if sample.study in moved and patient != self.patients.setdefault(sample.study, str(patient)):
+                self._fault(f"study {sample.study} is of the patients {patient} and {self.patients[sample.study]}")
         self._compare("images_count", patients, Counter(each["patient"] for each in instances.values()))
         self._compare("images_count", studies, Counter(each["study"] for each in instances.values()))
         self._compare("images_count", series, Counter(each["series"] for each in instances.values()))
@@ -125,7 +134,8 @@ class CrashCheck:
         wanted: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
         for uid in instances.keys() & self._ledger.samples.keys():
             sample = self._ledger.samples[uid]
-            wanted[sample.patient_id, sample.study].add((sample.series, uid))
+            patient_id = self.patients.get(sample.study, sample.patient_id)
+            wanted[patient_id, sample.study].add((sample.series, uid))
         for (patient_id, study), members in wanted.items():
             answer = self._http.get(f"/dicom-web/instances?StudyInstanceUID={study}&PatientID={patient_id}&limit=1000")
             found = answer.json() if answer.status == HTTPStatus.OK else []

@@ -1,11 +1,11 @@
-"""The ledger of a crash test: what was sent, deleted, edited, what of it was acknowledged, and so what may be there."""
+"""The ledger of a crash test: what was sent, deleted, edited, moved and acknowledged, and so what may be there."""
 
 import hashlib
 import itertools
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -130,6 +130,7 @@ class Ledger:
         self._deletions: defaultdict[tuple[str, str], list[RecordedRequest]] = defaultdict(list)
         self._edits: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
         self._labels: defaultdict[str, dict[str, frozenset[bool]]] = defaultdict(dict)
+        self._moves: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
         self._owned: defaultdict[str, list[str]] = defaultdict(list)
 
     # -- what is done ----------------------------------------------------------------------------------------
@@ -173,6 +174,21 @@ class Ledger:
         with self._lock:
             operation = RecordedRequest(next(self._time))
             self._edits[study].append((operation, value))
+            return operation
+
+    def begin_move(self, study: str, patient_id: str) -> RecordedRequest:
+        """Record that a study is about to go to another patient.
+
+        Parameters
+        ----------
+        study : str
+            Its UID.
+        patient_id : str
+            Patient ID of that patient.
+        """
+        with self._lock:
+            operation = RecordedRequest(next(self._time))
+            self._moves[study].append((operation, patient_id))
             return operation
 
     def note_label(self, study: str, label: str, *may_be_there: bool) -> None:
@@ -254,15 +270,19 @@ class Ledger:
     def descriptions(self) -> dict[str, frozenset[str]]:
         """Compute the descriptions that each edited study may have; the empty one is that of its files."""
         with self._lock:
-            found = {}
-            for study, edits in self._edits.items():
-                certain = [one for one, _ in edits if one.is_acknowledged]
-                last = {value for one, value in edits if not any(later.begin > one.end for later in certain)}
-                found[study] = frozenset(last if certain else last | {""})
-            return found
+            return {study: _last_values(edits) for study, edits in self._edits.items()}
+
+    def patients(self) -> dict[str, frozenset[str]]:
+        """Compute the Patient IDs that each moved study may have; the empty one is that of its files."""
+        with self._lock:
+            return {study: _last_values(moves) for study, moves in self._moves.items()}
 
     def restart(
-        self, there: Mapping[str, str], descriptions: Mapping[str, str], labels: Mapping[str, Collection[str]]
+        self,
+        there: Mapping[str, str],
+        descriptions: Mapping[str, str],
+        labels: Mapping[str, Collection[str]],
+        patients: Mapping[str, str],
     ) -> None:
         """Begin anew with what a check has found.
 
@@ -274,17 +294,21 @@ class Ledger:
             Descriptions of the studies that were edited and are there.
         labels : Mapping[str, collection of str]
             Labels of the studies that were labelled and are there.
+        patients : Mapping[str, str]
+            Patient IDs of the studies that were moved and are there.
         """
         with self._lock:
             found = RecordedRequest(next(self._time), next(self._time))
             self.samples = {uid: self.samples[uid] for uid in there if uid in self.samples}
-            for recorded in (self._stores, self._deletions, self._edits, self._labels, self._owned):
+            for recorded in (self._stores, self._deletions, self._edits, self._moves, self._labels, self._owned):
                 recorded.clear()
             for uid, sample in self.samples.items():
                 self._stores[uid].append((found, there[uid]))
                 self._owned[_owner(sample)].append(uid)
             for study, value in descriptions.items():
                 self._edits[study].append((found, value))
+            for study, patient_id in patients.items():
+                self._moves[study].append((found, patient_id))
             for study, names in labels.items():
                 self._labels[study] = dict.fromkeys(names, frozenset({True}))
 
@@ -292,6 +316,13 @@ class Ledger:
         sample = self.samples[uid]
         entities = (("study", sample.study), ("series", sample.series), ("instance", uid))
         return expectation(self._stores[uid], [one for each in entities for one in self._deletions.get(each, ())])
+
+
+def _last_values(changes: Sequence[tuple[RecordedRequest, str]]) -> frozenset[str]:
+    """Select the values that changes of one thing may have left; the empty one where none was acknowledged."""
+    certain = [one for one, _ in changes if one.is_acknowledged]
+    last = {value for one, value in changes if not any(later.begin > one.end for later in certain)}
+    return frozenset(last if certain else last | {""})
 
 
 def _owner(sample: SampleInstance) -> str:

@@ -1,8 +1,10 @@
-"""Actors that delete, edit, search and process what others have sent."""
+"""Actors that delete, edit, move, search and process what they or others have sent."""
 
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 
+from neurdicom.dicom.uids import patient_key
 from neurdicom.testing.crash.actors import AGAIN, Actor
 from neurdicom.testing.crash.ledger import SampleInstance
 
@@ -121,6 +123,45 @@ class Labeller(Actor):
             self.site.ledger.acknowledge(restoring)
             for label, may_be_there in labels.items():
                 self.site.ledger.note_label(study, label, *may_be_there)
+
+
+class StudyMover(Actor):
+    """Gives studies of its own to other patients, sends more of them, and takes moves back."""
+
+    def act(self) -> None:
+        """Send an instance, move its study, or undo the last move."""
+        mine = self.site.ledger.choose(self.random, self.name)
+        if mine is None or self.random.random() < 0.4:
+            [sample] = self.samples(1)
+            sending = self.site.ledger.begin_store([sample])
+            answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
+            if self.check(answer, [HTTPStatus.OK, HTTPStatus.CREATED]).status < HTTPStatus.BAD_REQUEST:
+                self.site.ledger.acknowledge(sending)
+            return
+        targets = [f"{self.name}-moved-{number}" for number in range(3)]
+        if self.random.random() < 0.4 and self._undo(mine, [mine.patient_id, *targets]):
+            return
+        target = self.random.choice(targets)
+        moving = self.site.ledger.begin_move(mine.study, target)
+        body = {"patient": {"patient_id": target, "patient_name": target}}
+        answer = self.http.request("POST", f"/api/studies/{mine.study}/move", body)
+        there = (HTTPStatus.OK, HTTPStatus.CONFLICT)  # the latter where it is that patient's already
+        if self.check(answer, [*there, _GONE]).status in there:
+            self.site.ledger.acknowledge(moving)
+
+    def _undo(self, mine: SampleInstance, patient_ids: Sequence[str]) -> bool:
+        """Undo the last move of a study; return False if there is none."""
+        edits = self.check(self.http.get(f"/api/studies/{mine.study}/edits"), [HTTPStatus.OK, _GONE])
+        moves = edits.json() if edits.status == HTTPStatus.OK else []
+        if not moves:
+            return False
+        ids = {patient_key(one, None, mine.study): one for one in patient_ids}
+        undoing = self.site.ledger.begin_move(mine.study, ids[moves[-1]["before"]])
+        path = f"/api/studies/{mine.study}/edits/{moves[-1]['edit']}"
+        answer = self.check(self.http.request("DELETE", path), [HTTPStatus.NO_CONTENT, _GONE])
+        if answer.status == HTTPStatus.NO_CONTENT:
+            self.site.ledger.acknowledge(undoing)
+        return True
 
 
 class Searcher(Actor):

@@ -121,7 +121,7 @@ def test_a_study_of_a_patient_that_is_made(server: Server, archive: Archive) -> 
     patient = archive.get(f"/patients/{moved['patient']}").json()
     assert {name: patient[name] for name in named} == named
     assert found_by(server, PatientID=made) == [{study}] * 3
-    assert found_by(server, PatientID=made, PatientName="吳*") == [{study}] * 3
+    assert found_by(server, PatientID=made, PatientName="Ng?^*") == [{study}] * 3
     shown = {"PatientID": made, "IssuerOfPatientID": "Hospital", "PatientBirthDate": "", "PatientSex": ""}
     check(server, wrong, study, shown, WRONG | {"PatientID": patient_id(wrong)})
     again = instance(PatientID=made, IssuerOfPatientID="Hospital", PatientName="Ngo^Bao")
@@ -142,8 +142,9 @@ def test_a_merge(server: Server, archive: Archive) -> None:
     assert merged == archive.get(into).json()
     assert (merged["id"], merged["studies_count"], merged["images_count"]) == (right.patient, 3, 3)
     for below in ("", "/studies", "/edits"):
-        answer = archive.get(f"{path}{below}", 308, limit=5)
-        assert answer.headers["Location"].endswith(f"/api{into}{below}?limit=5")
+        query = "?limit=5" if below == "/studies" else ""
+        answer = archive.get(f"{path}{below}{query}", 308)
+        assert answer.headers["Location"].endswith(f"/api{into}{below}{query}")
     followed = archive.client.get(f"/api{path}", follow_redirects=True)
     assert followed.json() == merged
     assert found_by(server, PatientID=patient_id(right)) == [studies] * 3
@@ -175,7 +176,7 @@ def test_a_series_of_another_study(server: Server, archive: Archive) -> None:
         archive.store(one.file)
     series, old, new = wrong.uid("series"), first.uid("study"), right.uid("study")
     moved = post(archive, f"/series/{series}/move", {"study": new})
-    assert moved == archive.get(f"/series/{series}").json()
+    assert archive.get(f"/series/{series}").json() == moved | {"is_stable": False}
     assert (moved["study"], moved["patient"], moved["key"]) == (new, right.patient, wrong.key("series"))
     for level, many in (("series", "series"), ("instance", "instances")):
         assert archive.get(f"/{many}/{wrong.key(level)}").json()["study"] == new

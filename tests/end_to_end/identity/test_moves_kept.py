@@ -11,7 +11,7 @@ from tests.support.archive_client import Archive
 from tests.support.backups import back_up, restored
 from tests.support.catalogs import write_version_3
 from tests.support.colliding import CollidingInstance, collision, instance
-from tests.support.moves import edit_of, listed, post
+from tests.support.moves import differences, edit_of, listed, post
 from tests.support.server import Server
 
 
@@ -54,7 +54,7 @@ def undo_all(archive: Archive, edits: list[str], before: dict[str, Any]) -> None
     """Undo edits, the earliest first, and compare with what was there before them."""
     for edit in edits:
         archive.delete(edit)
-    assert listed(archive) == before
+    assert differences(listed(archive), before) == {}
 
 
 def test_restarts_and_reindexes(tmp_path: Path, own_options: list[str]) -> None:
@@ -68,11 +68,11 @@ def test_restarts_and_reindexes(tmp_path: Path, own_options: list[str]) -> None:
         assert after["conflicts"] == []
         assert len(after["patients"]) == 2
     with Server(data, *own_options) as server:
-        assert listed(Archive(server)) == after
+        assert differences(listed(Archive(server)), after) == {}
     reindex(data, *own_options)
     with Server(data, *own_options) as server:
         archive = Archive(server)
-        assert listed(archive) == after
+        assert differences(listed(archive), after) == {}
         late = instance(PatientID=files[0].dataset.PatientID, PatientName="Late^Files")
         archive.store(late.file)
         assert archive.get(f"/studies/{late.uid('study')}").json()["patient"] == files[1].patient, "it follows"
@@ -81,10 +81,10 @@ def test_restarts_and_reindexes(tmp_path: Path, own_options: list[str]) -> None:
         again = move_all(archive, files)
         for edit in reversed(again):
             archive.delete(edit)
-        assert listed(archive) == before
+        assert differences(listed(archive), before) == {}
     reindex(data, *own_options)
     with Server(data, *own_options) as server:
-        assert listed(Archive(server)) == before
+        assert differences(listed(Archive(server)), before) == {}
 
 
 def test_backups(tmp_path: Path) -> None:
@@ -99,11 +99,11 @@ def test_backups(tmp_path: Path) -> None:
         undo_all(archive, edits, before)
         back_up(data, dest)
     with Server(restored(dest, tmp_path / "latest")) as server:
-        assert listed(Archive(server)) == before
+        assert differences(listed(Archive(server)), before) == {}
     first = sorted(dest.glob("2*Z"))[0].name
     with Server(restored(dest, tmp_path / "first", "--at", first)) as server:
         archive = Archive(server)
-        assert listed(archive) == after
+        assert differences(listed(archive), after) == {}
         for one in files:
             versions = archive.get(f"/instances/{one.key('instance')}/versions").json()
             contents = [
@@ -130,11 +130,9 @@ def test_the_trash(tmp_path: Path, own_options: list[str]) -> None:
             assert (entry["kind"], entry["instances"]) == (level, 2), "with the one that is not shown"
             assert entry["patient_id"] == second.dataset.PatientID
             assert archive.client.post(f"/api/trash/{entry['id']}/restore").status_code == 200
-            shown = listed(archive)
-            assert shown["studies"] == after["studies"], level
-            assert shown == after, level
+            assert differences(listed(archive), after) == {}, level
         archive.delete(edit)
-        assert listed(archive) == before
+        assert differences(listed(archive), before) == {}
         for one in files:
             sent = archive.get(f"/instances/{one.key('instance')}/file", original="true").content
             assert sent == one.file
@@ -156,7 +154,7 @@ def test_what_was_moved_is_restored_after_the_undo(tmp_path: Path, own_options: 
         assert archive.client.post(f"/api/trash/{entry['id']}/restore").status_code == 200
         assert archive.get(f"/patients/{first.patient}", 308).status_code == 308
         archive.delete(edit)
-        assert listed(archive) == before
+        assert differences(listed(archive), before) == {}
 
 
 def test_a_catalog_of_version_0_1_0(tmp_path: Path) -> None:

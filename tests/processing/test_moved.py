@@ -1,0 +1,158 @@
+"""Results of what was moved: they go along, and what is computed afterwards is of the new patient."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from pydicom.uid import generate_uid
+
+from tests.support.api import install, upload
+from tests.support.archive_client import Archive
+from tests.support.colliding import CollidingInstance, collision, instance
+from tests.support.moves import edit_of, post
+from tests.support.processing_jobs import JobsClient
+from tests.support.results import Counter, finished, ids
+from tests.support.server import Server
+
+PLUGIN = "test.moved"
+
+
+@pytest.fixture(scope="module")
+def archive(any_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """The server on each catalog, with a plugin that tells the patient's name."""
+    install(any_server.client, Counter(tmp_path_factory.mktemp("calls") / "calls").archive(PLUGIN))
+    yield Archive(any_server)
+    any_server.client.delete(f"/api/plugins/{PLUGIN}")
+
+
+def run(archive: Archive, instance: str) -> httpx.Response:
+    answer = archive.client.get(f"/api/instances/{instance}/process/by_plugin/{PLUGIN}")
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
+def results(archive: Archive, **filters: str) -> set[str]:
+    return ids(archive.client.get("/api/results", params=filters))
+
+
+def of(archive: Archive, result: str) -> tuple[Any, ...]:
+    shown = archive.get(f"/results/{result}").json()
+    return shown["patient"], shown["study"], shown["series"], shown["instances"]
+
+
+def two() -> tuple[CollidingInstance, CollidingInstance]:
+    return instance(PatientName="Wrong^Walter"), instance(PatientName="Right^Rita")
+
+
+def test_results_go_along(archive: Archive) -> None:
+    wrong, right = two()
+    for one in (wrong, right):
+        upload(archive.client, one.file)
+    uid, study = wrong.uid("instance"), wrong.uid("study")
+    before = run(archive, uid)
+    result = before.headers["X-Result-Id"]
+    assert before.json()["patient"] == "Wrong^Walter"
+    post(archive, f"/studies/{study}/move", {"patient": right.patient})
+    assert of(archive, result) == (right.patient, study, wrong.uid("series"), [uid])
+    assert results(archive, patient=right.patient) == results(archive, study=study) == {result}
+    assert results(archive, patient=wrong.patient) == set()
+    assert ids(archive.client.get(f"/api/patients/{right.patient}/results")) == {result}
+    again = run(archive, uid)
+    assert again.json()["patient"] == "Right^Rita", "what is computed now is of what is shown now"
+    assert again.headers["X-Result-Id"] != result
+    assert results(archive, patient=right.patient) == {result, again.headers["X-Result-Id"]}
+    archive.delete(edit_of(archive, f"/studies/{study}"))
+    assert results(archive, patient=right.patient) == set()
+    assert results(archive, patient=wrong.patient) == {result, again.headers["X-Result-Id"]}
+    last = run(archive, uid)
+    assert (last.headers["X-Result-Id"], last.headers["X-Cache"]) == (result, "hit")
+
+
+def test_results_of_a_series_that_went_to_another_study(archive: Archive) -> None:
+    wrong, right = two()
+    for one in (wrong, right):
+        upload(archive.client, one.file)
+    uid, series = wrong.uid("instance"), wrong.uid("series")
+    result = run(archive, uid).headers["X-Result-Id"]
+    post(archive, f"/series/{series}/move", {"study": right.uid("study")})
+    assert of(archive, result) == (right.patient, right.uid("study"), series, [uid])
+    assert results(archive, study=right.uid("study")) == results(archive, series=series) == {result}
+    assert results(archive, study=wrong.uid("study")) == set()
+    archive.delete(f"/studies/{right.uid('study')}")
+    archive.get(f"/results/{result}", 404)
+    entry = archive.get("/trash").json()[0]
+    assert archive.client.post(f"/api/trash/{entry['id']}/restore").status_code == 200
+    assert of(archive, result) == (right.patient, right.uid("study"), series, [uid])
+    archive.delete(edit_of(archive, f"/series/{series}"))
+    assert of(archive, result) == (wrong.patient, wrong.uid("study"), series, [uid])
+
+
+def test_results_of_instances_that_became_one(archive: Archive) -> None:
+    made = collision("PatientID")
+    first, second = made.both
+    for one in made.both:
+        upload(archive.client, one.file)
+    kept = {one.patient: run(archive, one.key("instance")).headers["X-Result-Id"] for one in made.both}
+    path = f"/studies/{first.key('study')}"
+    post(archive, f"{path}/move", {"patient": second.patient})
+    shown = results(archive, study=first.uid("study"))
+    assert kept[second.patient] in shown, "that of what is shown"
+    assert of(archive, kept[second.patient])[0] == second.patient
+    assert run(archive, first.uid("instance")).headers["X-Cache"] == "hit"
+    archive.delete(edit_of(archive, path))
+    for one in made.both:
+        assert results(archive, study=one.key("study")) == {kept[one.patient]}
+        assert of(archive, kept[one.patient]) == (
+            one.patient,
+            one.key("study"),
+            one.key("series"),
+            [one.key("instance")],
+        )
+
+
+def test_a_job_over_what_was_moved(archive: Archive) -> None:
+    wrong, right = two()
+    more = instance(
+        PatientID=wrong.dataset.PatientID, StudyInstanceUID=wrong.uid("study"), SeriesInstanceUID=generate_uid()
+    )
+    for one in (wrong, right, more):
+        upload(archive.client, one.file)
+    made = post(archive, f"/studies/{wrong.uid('study')}/split", {"series": [more.uid("series")]})
+    post(archive, f"/patients/{wrong.patient}/merge", {"into": right.patient})
+    site = JobsClient(archive.client)
+    for select, count in (
+        ({"patients": [right.patient]}, 3),
+        ({"studies": [made["id"]]}, 1),
+        ({"studies": [wrong.uid("study"), right.uid("study")]}, 2),
+        ({"series": [more.uid("series")]}, 1),
+    ):
+        job = finished(archive.client, site.select(PLUGIN, **select))
+        assert (job["state"], job["done"], job["failed"]) == ("done", count, 0), select
+    found = archive.client.get("/api/results", params={"patient": right.patient, "limit": 100}).json()
+    names = {archive.get(f"/results/{one['id']}/content").json()["patient"] for one in found}
+    assert names == {"Right^Rita"}
+    assert results(archive, study=made["id"]) == {one["id"] for one in found if one["study"] == made["id"]}
+    answer = archive.client.post("/api/process", json={"plugin": PLUGIN, "patients": [wrong.patient]})
+    assert answer.status_code == 404, "in a body the id of a patient that was merged away is unknown"
+
+
+def test_what_is_derived_of_a_moved_image_is_beside_it(archive: Archive) -> None:
+    wrong, right = two()
+    for one in (wrong, right):
+        upload(archive.client, one.file)
+    study, series = wrong.uid("study"), wrong.uid("series")
+    for path, body, there in (
+        (f"/studies/{study}", {"patient": right.patient}, study),
+        (f"/series/{series}", {"study": right.uid("study")}, right.uid("study")),
+    ):
+        post(archive, f"{path}/move", body)
+        url = f"/api/instances/{wrong.uid('instance')}/process/by_plugin/{PLUGIN}"
+        answer = archive.client.get(url, params={"give": "image", "store": "true"})
+        assert answer.status_code == 200, answer.text
+        derived = archive.get(f"/instances/{answer.headers['X-Stored-Instances']}").json()
+        assert (derived["patient"], derived["study"]) == (right.patient, there)
+        tags = archive.get(f"/instances/{derived['id']}/tags").json()
+        assert (tags["PatientName"], tags["StudyInstanceUID"]) == ("Right^Rita", there)
+        archive.delete(f"/instances/{derived['id']}")
+        archive.delete(edit_of(archive, path))
