@@ -241,7 +241,7 @@ class _Search:
     async def _with_above(
         self, items: Sequence[Entity]
     ) -> tuple[Sequence[Entity], dict[Level, dict[tuple[str, ...], Entity]]]:
-        """Read the entities above the matches, too; what was moved meanwhile is read anew, what was deleted left out."""
+        """Read the entities above the matches, too; what was moved meanwhile is read anew, what is gone left out."""
         items = await self._count(self._level, items)
         above = await self._above(items)
         for attempt in range(_ATTEMPTS):

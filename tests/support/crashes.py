@@ -15,7 +15,7 @@ from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.ledger import Ledger
-from neurdicom.testing.crash.users import Deleter, Editor, Mover, Processor, Searcher, Verifier
+from neurdicom.testing.crash.users import Deleter, Editor, Processor, Searcher, StudyMover, Verifier
 from neurdicom.testing.crash.writers import FormWriter, RawWriter, Resender, StowWriter, ZipWriter
 from tests.support.dimse.crash_actors import DimseWriter, Retriever, add_nodes
 from tests.support.files import ROOT, dicom_file
@@ -32,7 +32,7 @@ ACTORS: Sequence[type[Actor]] = (
     Retriever,
     Deleter,
     Editor,
-    Mover,
+    StudyMover,
     Searcher,
     Processor,
     Resender,

@@ -70,7 +70,7 @@ class Editor(Actor):
         return True
 
 
-class Mover(Actor):
+class StudyMover(Actor):
     """Gives studies of its own to other patients, sends more of them, and takes moves back."""
 
     def act(self) -> None:
