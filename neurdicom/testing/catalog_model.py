@@ -35,13 +35,15 @@ class CatalogModel(HistoryModel):
     ----------
     garbage : dict of str to str
         Keys of blobs that no instance refers to any more, with the places that they are set aside to.
+    known : set of tuple
+        Natural paths of all entities that were there after the last verb.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._edit_ids = count()
         self.garbage: dict[str, str] = {}
-        self._known: set[Path] = set()
+        self.known: set[Path] = set()
 
     # -- verbs -----------------------------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class CatalogModel(HistoryModel):
     def clear(self) -> None:
         """Delete all entities, but neither edits, moves nor claims, as `Catalog.clear`."""
         self.files.clear()
-        self._known = set()
+        self.known = set()
         self.settle()
 
     def settle(self) -> None:
@@ -171,11 +173,15 @@ class CatalogModel(HistoryModel):
 
     def _forget(self) -> None:
         """Delete the edits of entities that are gone, and the claims of studies that are."""
-        present = {part for level in Level for path in self.paths(level) for part in self.parts(path)}
-        gone = self._known - present
+        present = self.all_parts()
+        gone = self.known - present
         self.changes = {path: edits for path, edits in self.changes.items() if path not in gone}
         self.forget_claims({path[1] for path in gone if len(path) > 1})
-        self._known = present
+        self.known = present
+
+    def all_parts(self) -> set[Path]:
+        """List the natural paths of all entities."""
+        return {part for level in Level for path in self.paths(level) for part in self.parts(path)}
 
     def forget_claims(self, studies: Collection[str]) -> None:
         """Delete the claims of studies of which neither files nor moves are left.

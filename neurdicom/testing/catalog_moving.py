@@ -35,6 +35,7 @@ class MovingModel(CatalogModel):
         before = self._keys_of_series()
         self.moves += moves
         self.settle()
+        self.known = self.all_parts()  # what was left empty is not deleted: its edits stay
         return self._moved(before)
 
     def _there(self, level: Level, reference: str) -> Path:
@@ -107,6 +108,7 @@ class MovingModel(CatalogModel):
         before = self._keys_of_series()
         self.moves = [move for move in self.moves if move.edit != edit]
         self.settle()
+        self.known = self.all_parts()
         self.forget_claims({move.path[1] for move in undone if len(move.path) > 1})
         return self._moved(before)
 
