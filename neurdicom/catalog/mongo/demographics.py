@@ -28,5 +28,13 @@ async def claimed_demographics(unit: UnitOfWork, patient: str) -> dict[str, Valu
 
 
 async def said_of_study(unit: UnitOfWork, study: str) -> dict[str, Value]:
-    """Compute what a study shows without edits."""
+    """Compute what a study shows without edits.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    study : str
+        Its document's id.
+    """
     return merged(Level.STUDY, said_by(await origins_of(unit, Level.STUDY, study))).values
