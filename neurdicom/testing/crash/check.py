@@ -195,7 +195,7 @@ class CrashCheck:
                 self._fault(f"the file {path.name} is left in {place}/, and the trash is empty")
 
     def _check_storage(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
-        """Check the bytes that count, after the trash was emptied, and that no file counts as damaged, since none is."""
+        """Check the bytes that count, after the trash was emptied, and that no file counts as damaged: none is."""
         answer = self._http.get("/api/storage")
         if answer.status != HTTPStatus.OK:
             self._fault(f"the storage is answered with {answer.status}")
