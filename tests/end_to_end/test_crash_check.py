@@ -112,6 +112,7 @@ def test_a_missing_file(stored: tuple[Server, Ledger]) -> None:
         ("UPDATE patient SET studies_count = 2", "studies_count of"),
         ("UPDATE study SET series_count = 2", "series_count of"),
         ("UPDATE total SET count = 4 WHERE level = 'instance'", "X-Total-Count"),
+        ("UPDATE total SET count = 4 WHERE level = 'bytes'", "count and bytes of instances"),
     ],
 )
 def test_counts(stored: tuple[Server, Ledger], statement: str, fault: str) -> None:

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.mongo import MongoCatalog
+from neurdicom.catalog.sqlite import SqliteCatalog
 from tests.support.api import upload
 from tests.support.files import dicom_file
 from tests.support.server import Server
@@ -46,3 +49,10 @@ def storage(server: Server) -> dict[str, Any]:
 
 def entries(server: Server) -> list[dict[str, Any]]:
     return list(server.client.get("/api/trash", params={"limit": 1000}).json())
+
+
+def catalog_of(server: Server) -> Catalog:
+    """The catalog of a server that is stopped, to be opened."""
+    if "--mongodb-uri" in server.options:
+        return MongoCatalog(server.options[server.options.index("--mongodb-uri") + 1])
+    return SqliteCatalog(server.data / "catalog.sqlite")

@@ -26,11 +26,12 @@ STATE: Final = "state"
 CHECK_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 2.0
 
-#: Seconds between two checks while there is an alert, which a user may end by a label, or by emptying the trash.
+#: Least seconds between two checks while there is an alert, which a user may end by a label, or by emptying the trash.
 AGAIN_SECONDS: Final = 10.0
 
-#: Pause between two checks, as a multiple of the time that one takes.
+#: Pause between two checks, as a multiple of the time that one takes; that while there is an alert.
 _REST: Final = 1.0
+_REST_AFTER_ALERT: Final = 10.0
 
 _WHY: Final = {
     QuotaOutcome.PROTECTED: "everything that is left is protected",
@@ -129,6 +130,7 @@ class QuotaService:
                 raise Conflict("another server has taken the quota over")
             return not await are_deletions_held(self._documents)
 
+        began = time.monotonic()
         async with Periodic(renew, LEASE_SECONDS / 4, "the lease of the quota was not renewed"):
             outcome = await self._enforcer.run(may_go_on)
         if outcome is QuotaOutcome.DELAYED:
@@ -138,11 +140,12 @@ class QuotaService:
             if alert is not None:
                 log.info("the archive is within max_storage again, over which it was since %s", alert.since)
             return None
-        self._over_since = self._over_since or time.monotonic()
-        if outcome is QuotaOutcome.ARRIVING and time.monotonic() - self._over_since < RECENT_SECONDS:
+        now = time.monotonic()
+        self._over_since = self._over_since or now
+        if outcome is QuotaOutcome.ARRIVING and now - self._over_since < RECENT_SECONDS:
             return alert  # what has arrived is looked at again in a moment
         self._is_stuck = True
-        self._next = min(self._next, time.monotonic() + AGAIN_SECONDS)
+        self._next = now + max(AGAIN_SECONDS, _REST_AFTER_ALERT * (now - began))
         return await self._raise(alert, _WHY[outcome])
 
     async def _raise(self, alert: QuotaAlert | None, why: str) -> QuotaAlert:

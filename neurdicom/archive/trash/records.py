@@ -129,8 +129,13 @@ class TrashRecords:
     async def usage(self) -> tuple[int, int]:
         """Count the entries, and the bytes of their files; those that are over count no more."""
         _, count = await self.page(limit=0)
+        over = await self._over()
         size = await self._documents.sum(KIND, "bytes")
-        return count, size - sum(entry.bytes for entry in await self.unfinished() if entry.state in OVER)
+        over |= await self._over()  # one that is deleted at this moment is rather left out than counted
+        return count, max(size - sum(over.values()), 0)
+
+    async def _over(self) -> dict[str, int]:
+        return {entry.id: entry.bytes for entry in await self.unfinished() if entry.state in OVER}
 
     async def ids(self) -> set[str]:
         """List the ids of all entries."""

@@ -65,7 +65,7 @@ class CrashCheck:
         self._check_labels()
         self._check_blobs()
         self._empty_trash()
-        self._check_damage()
+        self._check_storage(instances)
         self._check_results()
 
     def _fault(self, text: str) -> None:
@@ -204,12 +204,21 @@ class CrashCheck:
             for path in _files(self._data / "blobs" / place):
                 self._fault(f"the file {path.name} is left in {place}/, and the trash is empty")
 
-    def _check_damage(self) -> None:
-        """Check that no file counts as damaged, since none is."""
+    def _check_storage(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+        """Check the bytes that count, after the trash was emptied, and that no file counts as damaged: none is."""
         answer = self._http.get("/api/storage")
-        damaged = answer.json()["damaged"] if answer.status == HTTPStatus.OK else {"count": answer.status}
-        if damaged["count"]:
-            self._fault(f"files count as damaged: {damaged}")
+        if answer.status != HTTPStatus.OK:
+            self._fault(f"the storage is answered with {answer.status}")
+            return
+        storage = answer.json()
+        if storage["damaged"]["count"]:
+            self._fault(f"files count as damaged: {storage['damaged']}")
+        kinds = {"instances": [each["size"] for each in instances.values()], "trash": []}
+        for kind, sizes in kinds.items():
+            if storage[kind] != {"count": len(sizes), "bytes": sum(sizes)}:
+                self._fault(
+                    f"count and bytes of {kind} are {storage[kind]}; they are {len(sizes)} of {sum(sizes)} bytes"
+                )
 
     def _check_results(self) -> None:
         """Check that each result answers, and that no file is there that none has."""

@@ -62,4 +62,5 @@ def test_what_a_kill_leaves(make_server: ServerMaker, seed: int) -> None:
     server = make_server("--max-storage", ROOM)
     wait_for(lambda: studies_of(server), "room", holds=lambda found: found == [9, 10])
     wait_for(lambda: all_files(server), "room", holds=lambda files: len(files) == 4)
+    wait_for(lambda: storage(server)["trash"]["bytes"], "an empty trash", holds=lambda size: size == 0)
     check(server)

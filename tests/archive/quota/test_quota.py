@@ -1,5 +1,6 @@
 """The quota over REST: the trash is emptied first, then the oldest studies go, whole, and protected ones never."""
 
+import asyncio
 import threading
 import time
 from datetime import UTC, datetime
@@ -10,7 +11,18 @@ import pytest
 
 from tests.support.api import upload
 from tests.support.files import ROOT
-from tests.support.quota import PIXELS, ROOM, ROOM_BYTES, ServerMaker, entries, file_of, storage, store, studies_of
+from tests.support.quota import (
+    PIXELS,
+    ROOM,
+    ROOM_BYTES,
+    ServerMaker,
+    catalog_of,
+    entries,
+    file_of,
+    storage,
+    store,
+    studies_of,
+)
 from tests.support.server import Server
 from tests.support.trash import held
 from tests.support.waiting import wait_for
@@ -205,4 +217,41 @@ def test_a_backup_under_way_delays_it(make_server: ServerMaker) -> None:
             assert studies_of(server) == [1, 2, 3, 4]
             assert entries(server) == []
             time.sleep(0.2)
+    wait_for(lambda: studies_of(server), "room", holds=lambda found: found == [2, 3, 4])
+
+
+def test_a_restored_study_counts_as_new(make_server: ServerMaker) -> None:
+    server = make_server("--max-storage", ROOM)
+    store(server, 1, 2)
+    assert server.client.delete(f"/api/studies/{ROOT}.1").status_code == 204
+    [entry] = entries(server)
+    assert server.client.post(f"/api/trash/{entry['id']}/restore").status_code == 200
+    store(server, 3)
+    assert studies_of(server) == [1, 2, 3]
+    store(server, 4)
+    wait_for(lambda: studies_of(server), "room", holds=lambda found: found == [1, 3, 4])
+    store(server, 5)
+    wait_for(lambda: studies_of(server), "room", holds=lambda found: found == [3, 4, 5])
+
+
+def test_only_one_server_at_a_time_makes_room(make_server: ServerMaker) -> None:
+    """Another one has the lease, and does nothing until that ends."""
+    server = make_server()
+    store(server, 1, 2, 3, 4)
+    server.stop()
+    until = time.time() + 8
+
+    async def take() -> None:
+        catalog = catalog_of(server)
+        await catalog.open()
+        try:
+            await catalog.documents.add("quota", "state", {"owner": "another", "until": until, "alert": None})
+        finally:
+            await catalog.close()
+
+    asyncio.run(take())
+    server = make_server("--max-storage", ROOM)
+    while time.time() < until - 0.5:
+        assert studies_of(server) == [1, 2, 3, 4]
+        time.sleep(0.2)
     wait_for(lambda: studies_of(server), "room", holds=lambda found: found == [2, 3, 4])
