@@ -76,7 +76,7 @@ class MergedAway(NotFound):
 
     code = "merged_away"
 
-    def __init__(self, message: str, *, patient: str, into: str, field: str | None = None) -> None:
+    def __init__(self, message: str, *, patient: str = "", into: str = "", field: str | None = None) -> None:
         super().__init__(message, field=field)
         self.patient = patient
         self.into = into

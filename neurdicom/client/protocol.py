@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from neurdicom import errors
-from neurdicom.errors import Damaged, Invalid, NeurdicomError, PeerFailed, TooManyAttempts, Unavailable
+from neurdicom.errors import Damaged, Invalid, MergedAway, NeurdicomError, PeerFailed, TooManyAttempts, Unavailable
 
 ResultT = TypeVar("ResultT")
 
@@ -243,6 +243,8 @@ def error_of(response: ApiResponse) -> NeurdicomError:
         error = PeerFailed(detail, retry_after=_retry_after(response))
     elif kind is Damaged:
         error = Damaged(detail, expected=problem.get("expected"), found=problem.get("found"))
+    elif kind is MergedAway:
+        error = MergedAway(detail, patient=str(problem.get("patient")), into=str(problem.get("into")))
     else:
         error = kind(detail)
     if isinstance(error, Unavailable) and (seconds := _retry_after(response)) is not None:

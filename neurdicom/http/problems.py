@@ -103,6 +103,8 @@ def problem_of(error: errors.NeurdicomError, status: int | None = None) -> dict[
     body = problem(status_of(error) if status is None else status, str(error), code=error.code, field=error.field)
     if isinstance(error, errors.Ambiguous):
         body["candidates"] = list(error.candidates)
+    if isinstance(error, errors.MergedAway):
+        body |= {"patient": error.patient, "into": error.into}
     if isinstance(error, errors.Damaged):
         body |= {"expected": error.expected, "found": error.found}
     return body

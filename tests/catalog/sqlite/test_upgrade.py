@@ -8,6 +8,7 @@ from pathlib import Path
 from neurdicom.catalog.sqlite import SqliteCatalog, schema
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.testing.arrivals import arrival, place_of
+from neurdicom.testing.move_requests import split
 
 _OF_4 = """
 ALTER TABLE edit RENAME TO newer;
@@ -15,6 +16,12 @@ CREATE TABLE edit (level TEXT, entity TEXT, field TEXT, value TEXT, user TEXT, t
                    PRIMARY KEY (level, entity, field)) WITHOUT ROWID;
 INSERT INTO edit SELECT level, entity, field, value, user, time FROM newer WHERE NOT replaced;
 DROP TABLE newer;
+DROP INDEX origin_moved;
+ALTER TABLE origin DROP COLUMN moved;
+ALTER TABLE instance DROP COLUMN digest;
+DROP TABLE move;
+DROP TABLE moved_patient;
+DROP TABLE displaced;
 PRAGMA user_version = 4;
 """
 
@@ -23,7 +30,7 @@ async def write(path: Path) -> None:
     """Make a file as version 4 left it: of two edits of a field the last is there."""
     catalog = SqliteCatalog(path)
     await catalog.open()
-    await catalog.store([arrival(1)])
+    await catalog.store([arrival(1), arrival(2, series="1.2.1.2")])
     for value in (7, 8):
         await catalog.edit(Level.INSTANCE, "1.9.1", {"instance_number": value}, user="u", time=f"t{value}")
         await catalog.edit(Level.PATIENT, "p1", {"patient_name": f"N{value}"}, user="u", time=f"t{value}")
@@ -51,6 +58,9 @@ def test_edits_of_version_4(tmp_path: Path) -> None:
         assert ids[0] == ids[1]
         assert len({*ids[0], ""}) == 3
         await catalog.open()
+        assert await catalog.moves(Level.STUDY, "1.2.1") == []
+        await catalog.move(split([place_of(arrival(2, series="1.2.1.2")).series]))
+        assert len(await catalog.undo_move("m") or ()) == 1
         # One more lies above, and then the one of before goes: the file tells what was there at first.
         await catalog.edit(Level.INSTANCE, "1.9.1", {"instance_number": 9}, user="u", time="t9")
         _, later = await catalog.history(Level.INSTANCE, "1.9.1")
