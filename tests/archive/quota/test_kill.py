@@ -1,4 +1,4 @@
-"""A server that is killed while it makes room leaves each study whole: there, in the trash, or gone."""
+"""A server that is killed, or stopped, while it makes room leaves each study whole: there, in the trash, or gone."""
 
 import random
 import time
@@ -44,8 +44,8 @@ def check(server: Server) -> None:
             assert len(server.client.get(f"/api/instances/{instance['id']}/file").content) == instance["size"]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_what_a_kill_leaves(make_server: ServerMaker, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "stops"), [(1, False), (2, False), (3, True)])
+def test_what_a_kill_or_a_stop_leaves(make_server: ServerMaker, seed: int, stops: bool) -> None:
     chance = random.Random(seed)
     server = make_server()
     store(server, *STUDIES)
@@ -56,7 +56,11 @@ def test_what_a_kill_leaves(make_server: ServerMaker, seed: int) -> None:
             lambda: len(studies_of(server)) + len(entries(server)), "studies to go", holds=lambda n: n <= 10 - gone
         )
     time.sleep(chance.random() / 50)
-    server.kill()
+    if stops:
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
+    else:
+        server.kill()
     server = make_server()
     check(server)
     server = make_server("--max-storage", ROOM)
