@@ -47,13 +47,15 @@ class TakenMoveContract(CatalogSuite):
 
     def test_a_series_goes_along_with_a_study_that_is_taken(self) -> None:
         async def test(catalog: Catalog) -> None:
-            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2", study_id="S")])
+            await catalog.store([arrival_of(1, patient_name="FIRST"), arrival_of(2, "B", study="1.2.2", series="2.2")])
             await catalog.store([arrival_of(4, "B", study="1.2.2", series="2.4")])
             await catalog.move(series_to("1.2.1", "2.4"))
             assert (await one(catalog, Level.SERIES, "2.4"))["patient"] == _NONE
-            assert await placed(catalog, arrival_of(3, "A")) == (_A, "1.2.1")
+            assert await placed(catalog, arrival_of(3, "A", patient_name="SECOND")) == (_A, "1.2.1")
             series = await one(catalog, Level.SERIES, "2.4")
             assert (series["patient"], series["study"]) == (_A, "1.2.1")
+            said = {edit.field: edit.value for edit in await catalog.edits("1.9.4")}
+            assert (said["patient_id"], said["patient_name"]) == ("A", "FIRST"), "what files of A say together"
             study = await one(catalog, Level.STUDY, "1.2.1")
             assert (study["images_count"], study["patient_id"], study["key"]) == (3, "A", key_of("1.2.1", _A))
             assert await found_by(catalog, Level.STUDY, AnyOf("patient_id", ("B",))) == ["1.2.2"]
