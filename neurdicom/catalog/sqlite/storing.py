@@ -30,6 +30,7 @@ from neurdicom.catalog.sqlite.origins import OriginRow, find_origin
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
 from neurdicom.catalog.sqlite.refresh import edits_of_all
+from neurdicom.catalog.sqlite.relocation import know_missing
 from neurdicom.catalog.sqlite.rows import add_keys, marks
 from neurdicom.catalog.sqlite.shown_ids import Namesake
 from neurdicom.catalog.sqlite.takeover import take_over
@@ -111,6 +112,10 @@ class ArrivalWriter:
         else:
             shown = new.instance if alone else self._tx.ids.take(Level.INSTANCE, *_parts(place.instance))
         self._insert(pk, shown, place, origin, new)
+        if decision is not None and self._tx.moves.any:
+            natural = origin.natural.patient
+            elsewhere = {origin.place.patient} - {natural}
+            know_missing(self._tx, elsewhere | ({natural} if former else set()))
         is_shown = not self._tx.moves.any or self._is_last(pk, origin, new.instance)
         if old is not None:
             return self._replaced(old, new, place, policy)
@@ -216,7 +221,7 @@ class ArrivalWriter:
         """Write what an arrival of an unknown origin changes above it."""
         is_known, claim, patient = decision.known, decision.claim, decision.place.patient
         if decision.moved_from:
-            take_over(self._tx, new, decision.moved_from, patient)
+            take_over(self._tx, new.study, decision.moved_from, patient)
             self._origins.clear()
             decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
         if not is_known:
