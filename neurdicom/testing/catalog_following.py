@@ -106,6 +106,9 @@ class FollowingContract(CatalogSuite):
             series = await one(catalog, Level.SERIES, "1.2.1.2")
             assert (series["patient"], series["study"]) == ("p2", "1.2.3")
             assert (await one(catalog, Level.PATIENT, "p2"))["images_count"] == 2
+            assert await found_by(catalog, Level.STUDY, AnyOf("patient_id", ("P1",))) == ["1.2.1", "1.2.2"]
+            said = {edit.field: edit.value for edit in await catalog.edits("1.9.4")}
+            assert (said["patient_id"], said["patient_name"]) == ("P2", "ROE^JANE"), "what files of p2 say"
             await catalog.undo_move("series")
             assert await listing(catalog) == before
 

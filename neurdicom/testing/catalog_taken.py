@@ -1,5 +1,7 @@
 """Contract suite of the archive port: moves of studies that go over to the patient that a later file names."""
 
+from itertools import product
+
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
@@ -45,13 +47,15 @@ class TakenMoveContract(CatalogSuite):
 
     def test_a_series_goes_along_with_a_study_that_is_taken(self) -> None:
         async def test(catalog: Catalog) -> None:
-            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2", study_id="S")])
+            await catalog.store([arrival_of(1, patient_name="FIRST"), arrival_of(2, "B", study="1.2.2", series="2.2")])
             await catalog.store([arrival_of(4, "B", study="1.2.2", series="2.4")])
             await catalog.move(series_to("1.2.1", "2.4"))
             assert (await one(catalog, Level.SERIES, "2.4"))["patient"] == _NONE
-            assert await placed(catalog, arrival_of(3, "A")) == (_A, "1.2.1")
+            assert await placed(catalog, arrival_of(3, "A", patient_name="SECOND")) == (_A, "1.2.1")
             series = await one(catalog, Level.SERIES, "2.4")
             assert (series["patient"], series["study"]) == (_A, "1.2.1")
+            said = {edit.field: edit.value for edit in await catalog.edits("1.9.4")}
+            assert (said["patient_id"], said["patient_name"]) == ("A", "FIRST"), "what files of A say together"
             study = await one(catalog, Level.STUDY, "1.2.1")
             assert (study["images_count"], study["patient_id"], study["key"]) == (3, "A", key_of("1.2.1", _A))
             assert await found_by(catalog, Level.STUDY, AnyOf("patient_id", ("B",))) == ["1.2.2"]
@@ -121,16 +125,28 @@ class TakenMoveContract(CatalogSuite):
 
     def test_a_file_that_replaces_the_only_one_takes_the_study(self) -> None:
         async def test(catalog: Catalog) -> None:
-            for is_moved in (False, True):
+            for is_moved, is_edited in product((False, True), (False, True)):
                 files = [arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2")]
                 await catalog.store([*files, arrival_of(3, "C", study="1.2.3", series="2.3")])
                 await catalog.move(study_to(_B, "1.2.1") if is_moved else merge(patient_key("C", None, ""), _B))
+                changes: list[tuple[Level, str, str]] = [
+                    (Level.STUDY, "1.2.1", "study_description"),
+                    (Level.SERIES, "1.2.1.1", "series_description"),
+                    (Level.INSTANCE, "1.9.1", "image_comments"),
+                ]
+                for level, entity, field in changes if is_edited else ():
+                    await catalog.edit(level, entity, {field: "edited"}, user="v", time="t")
                 [outcome] = await catalog.store([arrival_of(4, "A", instance="1.9.1", study_id="new")])
                 assert (outcome.status, outcome.unused) == ("replaced", files[0].blob.key)
                 study = await one(catalog, Level.STUDY, "1.2.1")
                 assert (study["patient"], study["study_id"]) == (_B if is_moved else _A, "new")
                 assert (study["series_count"], study["images_count"]) == (1, 1)
                 assert study["key"] == key_of("1.2.1", _A)
+                for level, entity, field in changes:
+                    assert (await one(catalog, level, entity))[field] == ("edited" if is_edited else None), (
+                        level,
+                        is_moved,
+                    )
                 await catalog.undo_move("m")
                 assert (await one(catalog, Level.STUDY, "1.2.1"))["patient"] == _A
                 for patient in await found_by(catalog, Level.PATIENT):

@@ -2,7 +2,7 @@
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import orjson
 
@@ -14,8 +14,10 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
 
-def know_demographics(tx: Transaction, patient: str, otherwise: Mapping[str, Value] | None = None) -> None:
+def know_demographics(tx: Transaction, patient: str) -> None:
     """Store the demographics of a patient, unless they are known, for what is moved there from now on.
+
+    They are those that the files give which say to be of the patient, without edits.
 
     Parameters
     ----------
@@ -23,23 +25,17 @@ def know_demographics(tx: Transaction, patient: str, otherwise: Mapping[str, Val
         The transaction.
     patient : str
         Id of the patient.
-    otherwise : Mapping[str, Value], optional
-        Attributes by field that give them where the patient is not there yet.
     """
     if tx.moves.demographics(patient) is not None:
         return
-    row = tx.entities.patient_row(patient)
-    if row is None:
-        tx.moves.set_demographics(patient, demographics_of(otherwise or {}))
-        return
     studies = tx.db.execute(
         "SELECT pk FROM study WHERE parent = ? ORDER BY study_date DESC, study_time DESC, source DESC LIMIT ?",
-        (row, LATEST_STUDIES),
+        (tx.entities.patient_row(patient), LATEST_STUDIES),
     ).fetchall()
-    said = (
-        merged(Level.STUDY, claims_of_parts(tx.db, parts_below(tx.db, Level.STUDY, study))).values
-        for (study,) in studies
-    )
+    said = []
+    for (study,) in studies:
+        own = [part for part in parts_below(tx.db, Level.STUDY, study) if part.natural.patient == patient]
+        said.append(merged(Level.STUDY, claims_of_parts(tx.db, own)).values)
     tx.moves.set_demographics(patient, demographics_of(of_latest(said)))
 
 

@@ -142,8 +142,10 @@ def keys_by(level: Level, parts: Sequence[OriginPart]) -> list[str]:
     level : Level
         Level of the entity.
     parts : sequence of OriginPart
-        Its parts, by the arrival of their earliest instances.
+        Its parts, by the arrival of their earliest instances; none while the only one of its files is replaced.
     """
+    if not parts:
+        return []
     first = canonical((part.key(level), part.is_in_place(level)) for part in parts)
     return list(dict.fromkeys([first, *(part.key(level) for part in parts)]))
 

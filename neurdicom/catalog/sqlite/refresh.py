@@ -109,7 +109,8 @@ def refresh(db: sqlite3.Connection, edits: StoredEdits, level: Level, pk: int, *
         return False
     stored, key = row
     is_moved = level is not Level.PATIENT and any_moved(db)
-    own = edits_of_all(edits, level, natural_keys(db, level, pk) if is_moved and edits.any else [key])
+    keys = natural_keys(db, level, pk) if is_moved and edits.any else []
+    own = edits_of_all(edits, level, keys or [key])
     moved = False
     if level is Level.PATIENT:
         studies = db.execute(

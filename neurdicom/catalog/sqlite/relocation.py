@@ -8,10 +8,11 @@ import orjson
 
 from neurdicom.catalog.moves import MovedSeries, NaturalSeries, Placement, claims_with
 from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.sqlite.demographics import know_demographics
 from neurdicom.catalog.sqlite.displaced import apply_edits, settle_displaced
 from neurdicom.catalog.sqlite.entities import COMPRESSION
 from neurdicom.catalog.sqlite.lookup import KEY
-from neurdicom.catalog.sqlite.parts import OriginPart
+from neurdicom.catalog.sqlite.parts import OriginPart, moved_parts
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of, remove_keys
 from neurdicom.catalog.sqlite.settle import settle_series_key, settle_study_key
 from neurdicom.catalog.sqlite.transaction import Transaction
@@ -48,7 +49,11 @@ class RowRelocation:
         self._uids: dict[Level, set[str]] = {Level.STUDY: set(), Level.SERIES: set()}
 
     def run(
-        self, parts: Iterable[OriginPart], renamed: Mapping[NaturalSeries, NaturalSeries] | None = None
+        self,
+        parts: Iterable[OriginPart],
+        renamed: Mapping[NaturalSeries, NaturalSeries] | None = None,
+        *,
+        know: bool = True,
     ) -> list[MovedSeries]:
         """Place parts again by the moves in force; return the natural series that lie somewhere else than before.
 
@@ -58,6 +63,8 @@ class RowRelocation:
             All parts of the natural series.
         renamed : Mapping, optional
             New natural paths of those whose study goes over to another patient.
+        know : bool
+            False to leave `know_missing` to the caller.
         """
         self._tx.entities.write_counts()
         groups: dict[NaturalSeries, list[OriginPart]] = {}
@@ -72,6 +79,9 @@ class RowRelocation:
             if after is not natural:
                 self._rekey(group)
         self._settle()
+        if know:
+            found_at = {natural: self._keys(series) for natural, series in now.items()}
+            know_missing(self._tx, {at[2] for natural, at in found_at.items() if at and at[2] != natural.patient})
         moved = []
         for natural, series in now.items():
             after = (renamed or {}).get(natural, natural)
@@ -226,6 +236,23 @@ class RowRelocation:
         names = COUNTS[level]
         terms = ", ".join(f"{name} = {count}" for name, count in zip(names, counts, strict=True))
         self._db.execute(f"UPDATE {level} SET {terms} WHERE pk {CHOSEN}", json_of(list(pks)))
+
+
+def know_missing(tx: Transaction, patients: Iterable[str]) -> None:
+    """Have files claim the demographics of patients where moves have placed them, if these were not known yet.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    patients : iterable of str
+        Ids of the patients.
+    """
+    for patient in sorted(one for one in patients if tx.moves.demographics(one) is None):
+        parts = [part for part in moved_parts(tx.db, patient=patient) if part.natural.patient != patient]
+        if parts:
+            know_demographics(tx, patient)
+            RowRelocation(tx).run(parts, know=False)
 
 
 def renamed_paths(

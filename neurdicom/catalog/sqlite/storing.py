@@ -30,6 +30,7 @@ from neurdicom.catalog.sqlite.origins import OriginRow, find_origin
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
 from neurdicom.catalog.sqlite.refresh import edits_of_all
+from neurdicom.catalog.sqlite.relocation import know_missing
 from neurdicom.catalog.sqlite.rows import add_keys, marks
 from neurdicom.catalog.sqlite.shown_ids import Namesake
 from neurdicom.catalog.sqlite.takeover import take_over
@@ -81,9 +82,7 @@ class ArrivalWriter:
         former = decision.moved_from if decision else None
         present = Place.of(former, new.study, new.series, new.instance) if former else place
         there, alone = self._find(present, series)
-        old = there
-        if there is not None and there.below != _parts(present.instance)[1]:
-            old = displaced_file(self._tx, there.parent, new.instance, _parts(present.instance)[1])
+        old = self._own(there, present)
         # The file of another series, which moves have put in its place, keeps it out only where none may be replaced.
         met = old or (there if policy.same_instance in ("keep", "refuse") else None)
         if met is not None and (left_out := self._left_out(met, new, policy, present)):
@@ -91,6 +90,11 @@ class ArrivalWriter:
         refusal = decision.refusal if decision else self._meets_another(place, policy, there, alone)
         if refusal:
             return self._unstored("conflict", new, None, refusal)
+        if decision is not None and former:
+            # What is replaced stays until then, and with it what lies above it and its edits.
+            origin = self._make(claims, decision, new, policy, pk)
+            there = shown_file(self._tx, origin.series, new.instance)
+            old = self._own(there, origin.place_of(new.instance))
         if there is not None:
             self._tx.entities.uncount(there.parent)
         if old is not None:
@@ -98,7 +102,7 @@ class ArrivalWriter:
         other = there if there is not old else None
         if other is not None:
             displace(self._tx, other)
-        if decision is not None:
+        if decision is not None and not former:
             origin = self._make(claims, decision, new, policy, pk)
         if origin is None:
             raise LookupError(f"the instance {new.instance} has no origin")
@@ -108,6 +112,10 @@ class ArrivalWriter:
         else:
             shown = new.instance if alone else self._tx.ids.take(Level.INSTANCE, *_parts(place.instance))
         self._insert(pk, shown, place, origin, new)
+        if decision is not None and self._tx.moves.any:
+            natural = origin.natural.patient
+            elsewhere = {origin.place.patient} - {natural}
+            know_missing(self._tx, elsewhere | ({natural} if former else set()))
         is_shown = not self._tx.moves.any or self._is_last(pk, origin, new.instance)
         if old is not None:
             return self._replaced(old, new, place, policy)
@@ -127,6 +135,13 @@ class ArrivalWriter:
             self._tx.entities.touch(Level.SERIES, origin.series)
             self._tx.entities.touch(Level.STUDY, origin.study)
         return last_of(files).pk == pk
+
+    def _own(self, there: InstanceFile | None, place: Place) -> InstanceFile | None:
+        """Find the file of the same natural instance where another one, or it itself, is shown."""
+        uid, below = _parts(place.instance)
+        if there is None or there.below == below:
+            return there
+        return displaced_file(self._tx, there.parent, uid, below)
 
     def _replaced(self, old: InstanceFile, new: NewInstance, place: Place, policy: StorePolicy) -> StoreOutcome:
         unused = None if old.blob == new.blob.key else old.blob
@@ -206,7 +221,7 @@ class ArrivalWriter:
         """Write what an arrival of an unknown origin changes above it."""
         is_known, claim, patient = decision.known, decision.claim, decision.place.patient
         if decision.moved_from:
-            take_over(self._tx, new, decision.moved_from, patient)
+            take_over(self._tx, new.study, decision.moved_from, patient)
             self._origins.clear()
             decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
         if not is_known:

@@ -1,7 +1,5 @@
 """A study that goes to another patient, of whom a later file says more than those before."""
 
-from neurdicom.catalog.records import NewInstance
-from neurdicom.catalog.sqlite.demographics import know_demographics
 from neurdicom.catalog.sqlite.parts import OriginPart, moved_parts, parts_below
 from neurdicom.catalog.sqlite.relocation import RowRelocation, renamed_paths
 from neurdicom.catalog.sqlite.transaction import Transaction
@@ -9,24 +7,21 @@ from neurdicom.dicom.identity import SEPARATOR, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 
 
-def take_over(tx: Transaction, new: NewInstance, former: str, to: str) -> None:
+def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> None:
     """Give the study of a patient, with all claims on it, to another; keys follow, and edits and moves with them.
 
     Parameters
     ----------
     tx : Transaction
         The transaction.
-    new : NewInstance
-        The file, which is yet to be stored.
+    study_uid : str
+        UID of the study.
     former, to : str
         Ids of the patient that the study had, and of the one that it has from now on.
     """
-    study_uid = new.study
     tx.db.execute("UPDATE claim SET patient = ? WHERE study_uid = ? AND patient = ?", (to, study_uid, former))
     tx.ids.changed = True
     if tx.moves.any:
-        if tx.moves.demographics(former) is not None:
-            know_demographics(tx, to, new.attributes)
         _take_over_parts(tx, study_uid, former, to)
     else:
         _take_over_row(tx, study_uid, former, to)
@@ -48,7 +43,7 @@ def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> N
             pks = [part.pk for part in parts if part.natural == before]
             for uid in _instance_uids(tx, pks):
                 tx.edits.adopt(Level.INSTANCE, f"{uid}{SEPARATOR}{after.below}", (f"{uid}{SEPARATOR}{before.below}",))
-    RowRelocation(tx).run(parts, renamed)
+    RowRelocation(tx).run(parts, renamed, know=False)
 
 
 def _is_concerned(part: OriginPart, study_uid: str, former: str) -> bool:
