@@ -57,7 +57,7 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("ingest", "a hundred times", "archive.upload.zip:UNPACKED_RATIO", 100),
     ("ingest", "32 KiB that are fed at a time", "archive.upload.body:_SLICE", 32 * KIB),
     ("labels", "1 to 64 letters", "dicom.query.labels:LONGEST_LABEL", 64),
-    ("labels", "has at most 100", "archive.labels.service:MOST_LABELS", 100),
+    ("labels", "has at most 64", "archive.labels.service:MOST_LABELS", 64),
     ("requests", "at most 1 MiB", "http.operation:MAX_JSON", MIB),
     ("requests", "from 1 KiB on", "http.bodies:LARGE_BODY", KIB),
     ("results", "more than 10,000 characters or items", "workers.arguments:_LARGE", 10_000),

@@ -12,13 +12,13 @@ from neurdicom.catalog.records import Entity
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.dicom.query.labels import LABELS, PROTECTED, check_label
-from neurdicom.errors import Conflict, NotFound
+from neurdicom.errors import Invalid, NotFound
 
 #: Entities that are looked up at once.
 _AT_ONCE: Final = 1000
 
 #: Most labels of one entity.
-MOST_LABELS: Final = 100
+MOST_LABELS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,7 @@ class LabelService:
         Ambiguous
             The UID names several entities.
         Invalid
-            There can't be such a label.
-        Conflict
-            The entity has as many labels as it may have.
+            There can't be such a label, or the entity has as many as it may have.
         """
         key = (await get_entity(self._catalog, level, entity))["key"]
         check_label(label)
@@ -67,7 +65,8 @@ class LabelService:
         if label in known:
             return
         if len(known) >= MOST_LABELS:
-            raise Conflict(f"the {level} has {len(known)} labels, and can have {MOST_LABELS} at most; remove one first")
+            text = f"the {level} has {len(known)} labels, and can have {MOST_LABELS} at most; remove one first"
+            raise Invalid(text, field="label")
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         mark = LabelMark(level, key, label, user, now)
         await self._store.put([mark])

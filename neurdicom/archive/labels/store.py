@@ -77,7 +77,7 @@ class LabelStore:
         if not marks:
             return
         await self._documents.put(KIND, {mark.key: _indexed(mark) for mark in marks})
-        # After them, since `forget_name` looks for marks after it has deleted a name.
+        # After them, since `_forget_name` looks for marks after it has deleted a name.
         names = dict.fromkeys(mark.label for mark in marks)
         await self._documents.put(
             NAME_KIND, {name: IndexedDocument({"label": name}, [("label", name)]) for name in names}
