@@ -10,7 +10,7 @@ import orjson
 from neurdicom.catalog.claims import with_edits
 from neurdicom.catalog.projection import indexed, sort_values, to_json
 from neurdicom.catalog.shown import ShownAttributes
-from neurdicom.catalog.sqlite.lookup import key_range
+from neurdicom.catalog.sqlite.lookup import UID, is_key_of, key_range
 from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.refresh import edits_of_all
 from neurdicom.catalog.sqlite.rows import CHOSEN, add_keys, json_of, marks, remove_keys, write_row
@@ -63,6 +63,10 @@ _SELECT_DISPLACED = "SELECT pk, parent, origin, sha256, blob_key, received, uid,
 _SELECT = (
     "SELECT instance.pk, instance.parent, origin, sha256, blob_key, received, instance.id,"
     " coalesce(instance.digest, series.below) FROM instance JOIN series ON series.pk = instance.parent"
+)
+#: Condition that an instance of this UID was edited, in whatever place.
+_IS_EDITED = (
+    f"EXISTS (SELECT 1 FROM edit WHERE edit.level = 'instance' AND {is_key_of('edit.entity', UID[Level.INSTANCE])})"
 )
 
 
@@ -182,11 +186,9 @@ def apply_edits(tx: Transaction, series: int) -> None:
     series : int
         Row of the series.
     """
-    edited = {uid_of(key) for (key,) in tx.db.execute("SELECT DISTINCT entity FROM edit WHERE level = 'instance'")}
-    rows = tx.db.execute(f"{_SELECT} WHERE instance.parent = ?", (series,)).fetchall() if edited else ()
+    rows = tx.db.execute(f"{_SELECT} WHERE instance.parent = ? AND {_IS_EDITED}", (series,)).fetchall()
     for file in (InstanceFile(*row) for row in rows):
-        if uid_of(file.id) in edited:
-            write_row(tx.db, Level.INSTANCE, file.pk, ShownAttributes(_edited(tx, file)))
+        write_row(tx.db, Level.INSTANCE, file.pk, ShownAttributes(_edited(tx, file)))
 
 
 def settle_displaced(tx: Transaction, series: int) -> int:

@@ -266,10 +266,9 @@ class Entities:
                 self._remove_if_empty(level, pk)
         self.write_counts()
         if self._moves.any:
-            for series in dict.fromkeys(self._touched.values()):
-                study = self._parent(Level.SERIES, series)
-                if study is not None:
-                    self.settle_keys([series], [study])
+            studies = {series: self._parent(Level.SERIES, series) for series in self._touched.values()}
+            left = {series: study for series, study in studies.items() if study is not None}
+            self.settle_keys(left, left.values())
         collected = set()
         for pk in sorted(self._dirty[Level.SERIES]):
             study = self._parent(Level.SERIES, pk)

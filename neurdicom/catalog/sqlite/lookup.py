@@ -28,10 +28,17 @@ UID = {
     for level in DIGEST
 }
 _AFTER = "\x7f"  # above all digits
+
+
+def is_key_of(column: str, uid: str) -> str:
+    """Write the condition that a column has a key of a UID, both as SQL; an index on the column finds it."""
+    return f"{column} > {uid} || '{SEPARATOR}' AND {column} < {uid} || '{SEPARATOR}{_AFTER}'"
+
+
 #: Condition that a patient has the study of a claim; claims outlive the entities while a reindex enters them anew.
 _PRESENT = (
     "EXISTS (SELECT 1 FROM study WHERE study.parent = patient.pk AND (study.id = claim.study_uid"
-    f" OR (study.id > claim.study_uid || '{SEPARATOR}' AND study.id < claim.study_uid || '{SEPARATOR}{_AFTER}')))"
+    f" OR ({is_key_of('study.id', 'claim.study_uid')})))"
 )
 _WITH_DIGEST = {
     Level.STUDY: "study",

@@ -18,7 +18,7 @@ from neurdicom.catalog.moves import (
 from neurdicom.catalog.shown import merged
 from neurdicom.catalog.sqlite.demographics import claims_of_parts, know_demographics
 from neurdicom.catalog.sqlite.lookup import any_moved, row_of
-from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, moved_parts, parts_below
+from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, parts_below, parts_moved_to, parts_via
 from neurdicom.catalog.sqlite.relocation import RowRelocation
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.stored_moves import MoveTable
@@ -49,7 +49,7 @@ class Mover:
         self._know(patient, request)
         self._tx.moves.put(moves)
         if request.demographics is not None:
-            parts += [part for part in moved_parts(self._db, patient=patient) if part not in parts]
+            parts += parts_moved_to(self._db, patient)
         return RowRelocation(self._tx).run(_whole(self._db, parts))
 
     def _row(self, level: Level, reference: str) -> int:
@@ -142,7 +142,7 @@ class Mover:
         removed = self._tx.moves.remove(edit)
         if not removed:
             return None
-        moved = RowRelocation(self._tx).run(_whole(self._db, moved_parts(self._db, via=edit)))
+        moved = RowRelocation(self._tx).run(_whole(self._db, parts_via(self._db, edit)))
         self._tx.moves.forget_demographics()
         for study_uid in dict.fromkeys(move.path[1] for move in removed if move.level is not Level.PATIENT):
             self._tx.entities.forget_claims(study_uid)

@@ -83,30 +83,22 @@ def parts_below(db: sqlite3.Connection, level: Level, pk: int) -> list[OriginPar
     return _parts(db.execute(_SELECT.format(tables=_TABLES[level], condition=f"{level}.pk = ?"), (pk,)))
 
 
-def moved_parts(
-    db: sqlite3.Connection, *, via: str = "", patient: str = "", any_of_them: bool = False
-) -> list[OriginPart]:
-    """List the origins that a move is in force of: by the id of its edit, all that lie at a patient, or all.
+def parts_moved_to(db: sqlite3.Connection, patient: str) -> list[OriginPart]:
+    """List the origins at a patient, by id, that moves are in force of, by the arrival of their earliest instances."""
+    condition = "patient.id = ? AND origin.moved IS NOT NULL"
+    return _parts(db.execute(_SELECT.format(tables=_TABLES[Level.PATIENT], condition=condition), (patient,)))
 
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection.
-    via : str
-        Id of an edit.
-    patient : str
-        Id of a patient.
-    any_of_them : bool
-        True for all.
-    """
+
+def parts_via(db: sqlite3.Connection, edit: str) -> list[OriginPart]:
+    """List the origins that lie somewhere by an edit, by the arrival of their earliest instances."""
+    return [part for part in moved_parts(db) if part.moved and edit in part.moved.via]
+
+
+def moved_parts(db: sqlite3.Connection) -> list[OriginPart]:
+    """List all origins that moves are in force of, by the arrival of their earliest instances."""
     tables = "origin CROSS JOIN series ON series.pk = origin.parent CROSS JOIN study ON study.pk = series.parent"
     tables += " CROSS JOIN patient ON patient.pk = study.parent"
-    found = _parts(db.execute(_SELECT.format(tables=tables, condition="origin.moved IS NOT NULL")))
-    return [
-        one
-        for one in found
-        if one.moved and (any_of_them or via in one.moved.via or (patient and one.patient_id == patient))
-    ]
+    return _parts(db.execute(_SELECT.format(tables=tables, condition="origin.moved IS NOT NULL")))
 
 
 def has_moved(db: sqlite3.Connection, study: int) -> bool:

@@ -12,7 +12,7 @@ from neurdicom.catalog.sqlite.demographics import know_demographics
 from neurdicom.catalog.sqlite.displaced import apply_edits, settle_displaced
 from neurdicom.catalog.sqlite.entities import COMPRESSION
 from neurdicom.catalog.sqlite.lookup import KEY
-from neurdicom.catalog.sqlite.parts import OriginPart, moved_parts
+from neurdicom.catalog.sqlite.parts import OriginPart, parts_moved_to
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of, remove_keys
 from neurdicom.catalog.sqlite.settle import settle_series_key, settle_study_key
 from neurdicom.catalog.sqlite.transaction import Transaction
@@ -34,7 +34,7 @@ class _Group:
 
 
 class RowRelocation:
-    """RowRelocation of natural series within one transaction.
+    """Relocation of natural series within one transaction.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def know_missing(tx: Transaction, patients: Iterable[str]) -> None:
         Ids of the patients.
     """
     for patient in sorted(one for one in patients if tx.moves.demographics(one) is None):
-        parts = [part for part in moved_parts(tx.db, patient=patient) if part.natural.patient != patient]
+        parts = [part for part in parts_moved_to(tx.db, patient) if part.natural.patient != patient]
         if parts:
             know_demographics(tx, patient)
             RowRelocation(tx).run(parts, know=False)

@@ -53,6 +53,10 @@ class OriginMove:
         return cls(NaturalSeries(*natural), owner, tuple(via), made, claims)
 
 
+#: Condition of the moves of series, which the index on subjects finds: there are few of them beside those of merges.
+_OF_SERIES = r"subject >= 'series\' AND subject < 'series]'"
+
+
 class MoveTable:
     """The moves in force, by what they are of, and the patients that something was moved to.
 
@@ -144,7 +148,11 @@ class MoveTable:
         former, to : str
             Ids of the patient that its files said to be of, and of the one that they are of from now on.
         """
-        rows = self._db.execute("SELECT number, document FROM move WHERE study_uid <> ''").fetchall()
+        rows = self._db.execute(
+            "SELECT number, document FROM move WHERE study_uid = ?1"
+            f" UNION SELECT number, document FROM move WHERE {_OF_SERIES} AND document ->> '$.study' = ?1",
+            (study_uid,),
+        ).fetchall()
         for number, document in rows:
             move = Move.from_document(orjson.loads(document))
             after = move
@@ -169,7 +177,7 @@ class MoveTable:
     def at_study(self, keys: Sequence[str]) -> list[Move]:
         """List the moves of series out of a study, and the splits that made it, by its keys."""
         rows = self._db.execute(
-            "SELECT document FROM move WHERE document ->> '$.level' = 'series' AND"
+            f"SELECT document FROM move WHERE {_OF_SERIES} AND"
             " (document ->> '$.before' IN (SELECT value FROM json_each(?1)) OR (document ->> '$.is_split'"
             " AND document ->> '$.after' IN (SELECT value FROM json_each(?1)))) ORDER BY number",
             (orjson.dumps(list(keys)).decode(),),

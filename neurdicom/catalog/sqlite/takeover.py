@@ -29,7 +29,7 @@ def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> None:
 
 def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> None:
     """Give all natural series of the study to the patient, wherever moves have placed them."""
-    parts = [part for part in moved_parts(tx.db, any_of_them=True) if _is_concerned(part, study_uid, former)]
+    parts = [part for part in moved_parts(tx.db) if _is_concerned(part, study_uid, former)]
     row = _row(tx, study_uid, former)
     if row is not None:
         inside = [part for part in parts_below(tx.db, Level.STUDY, row[0]) if _is_concerned(part, study_uid, former)]
