@@ -10,7 +10,7 @@ from neurdicom.dicom.uids import patient_key
 from neurdicom.testing.arrivals import arrival_of
 from neurdicom.testing.catalog_places import one
 from neurdicom.testing.catalog_suite import CatalogSuite
-from neurdicom.testing.move_requests import found_by, merge, placed, series_to, study_to
+from neurdicom.testing.move_requests import MADE, found_by, merge, placed, series_to, split, study_to
 
 _A, _B = patient_key("A", None, ""), patient_key("B", None, "")
 _NONE = patient_key(None, None, "1.2.1")
@@ -42,6 +42,31 @@ class TakenMoveContract(CatalogSuite):
                 await catalog.delete(Level.STUDY, "1.2.1")
                 await catalog.delete(Level.STUDY, "1.2.2")
                 await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
+
+    def test_demographics_are_forgotten_where_the_study_that_a_series_went_to_is_taken(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(
+                [arrival_of(1, "A", patient_name="FIRST"), arrival_of(2, "B", study="1.2.2", series="2.2")]
+            )
+            await catalog.store([arrival_of(4, "B", study="1.2.2", series="2.4")])
+            await catalog.move(series_to("1.2.1", "2.4"))
+            await catalog.store([arrival_of(3, "A", "ISSUER")])
+            await catalog.store([arrival_of(5, "A", study="1.2.3", series="2.5", patient_name="LATER")])
+            await catalog.move(study_to(_A, "1.2.2", "n"))
+            said = {edit.field: edit.value for edit in await catalog.edits("1.9.2")}
+            assert said["patient_name"] == "LATER", "what its files say now, to whom nothing had been moved"
+
+        self.run(test)
+
+    def test_a_split_is_listed_at_a_study_that_is_taken(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1, series="2.1"), arrival_of(2, series="2.2")])
+            await catalog.move(split(["2.2"]))
+            await catalog.store([arrival_of(3, "A", series="2.1")])
+            for study in ("1.2.1", MADE):
+                assert [move.edit for move in await catalog.moves(Level.STUDY, study)] == ["m"]
 
         self.run(test)
 

@@ -17,7 +17,7 @@ from neurdicom.catalog.moves import (
 )
 from neurdicom.catalog.shown import merged
 from neurdicom.catalog.sqlite.demographics import claims_of_parts, know_demographics
-from neurdicom.catalog.sqlite.lookup import any_moved, row_of
+from neurdicom.catalog.sqlite.lookup import any_moved, keys_of, row_of
 from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, parts_below, parts_moved_to, parts_via
 from neurdicom.catalog.sqlite.relocation import RowRelocation
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
@@ -163,7 +163,7 @@ def moves_of(db: sqlite3.Connection, level: Level, reference: str) -> list[Move]
         return stored.of_any([subject_of(level, one.patient, one.study, one.series) for one in naturals])
     studies = dict.fromkeys((part.owner, part.study_uid) for part in parts)
     found = stored.of_any([subject_of(level, *path) for path in studies])
-    return sorted((*found, *stored.at_study(keys_by(level, parts))), key=lambda move: move.time)
+    return sorted((*found, *stored.at_study(keys_of(db, level, row))), key=lambda move: move.time)
 
 
 def displaced(db: sqlite3.Connection, level: Level, reference: str) -> list[DisplacedFile]:

@@ -175,7 +175,7 @@ class MoveTable:
         return [Move.from_document(orjson.loads(document)) for (document,) in rows]
 
     def at_study(self, keys: Sequence[str]) -> list[Move]:
-        """List the moves of series out of a study, and the splits that made it, by its keys."""
+        """List the moves of series out of a study, and the splits that made it, by its keys, of now and of before."""
         rows = self._db.execute(
             f"SELECT document FROM move WHERE {_OF_SERIES} AND"
             " (document ->> '$.before' IN (SELECT value FROM json_each(?1)) OR (document ->> '$.is_split'"

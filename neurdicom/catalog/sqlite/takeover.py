@@ -36,6 +36,7 @@ def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> N
         parts = list({part.pk: part for part in (*parts, *inside)}.values())
     renamed = renamed_paths(parts, study_uid, former, to)
     tx.moves.rename(study_uid, former, to)
+    tx.moves.forget_demographics()
     tx.edits.adopt(Level.STUDY, key_of(study_uid, to), (key_of(study_uid, former),))
     for before, after in renamed.items():
         tx.edits.adopt(Level.SERIES, after.key, (before.key,))
