@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.documents import DocumentQuery, Documents, IndexedDocument
 from neurdicom.catalog.terms import TermCondition
-from neurdicom.dicom.identity import is_key
+from neurdicom.dicom.identity import is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.errors import NeurdicomError, Unavailable, disk_failure
 from neurdicom.processing.result import KeptResult
 
@@ -164,6 +165,22 @@ class Provenance:
             known = [one for one in result.stored if one["instance"] in present]
             found.append(known + await located(self._catalog, unnoted))
         return found
+
+    async def is_displaced(self, result: KeptResult) -> bool:
+        """Tell whether another file is shown instead of a source, which a move put in the same place."""
+        for instance, sha256 in result.sources:
+            if is_key(instance) and any(file.blob.sha256 == sha256 for file in await self._catalog.displaced(instance)):
+                return True
+        return False
+
+    async def moved(self, results: Sequence[KeptResult]) -> list[KeptResult]:
+        """Select the results whose series lies somewhere else than they say, as they are now."""
+        names = tuple({result.series for result in results if result.series})
+        series = await self._catalog.find(Query(Level.SERIES, (AnyOf("series", names),), limit=None, counted=False))
+        there = {(one["patient"], uid_of(one["study"]), one["key"]) for one in series.items}
+        elsewhere = [one for one in results if (one.patient, uid_of(one.study or ""), one.series) not in there]
+        placed = [await self.placed(result) for result in elsewhere]
+        return [after for before, after in zip(elsewhere, placed, strict=True) if after is not None and after != before]
 
     async def placed(self, result: KeptResult) -> KeptResult | None:
         """Set the patient, study and series of a result's first source; None if that is gone."""

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 _PAGE = 500
 
+#: Before the names of the places of results whose sources are displaced.
+_DISPLACED = "displaced/"
+
 
 class SourceObserver:
     """Observer of the sources of results, of the DICOM instances that were made of them, and of tools.
@@ -91,6 +94,8 @@ class SourceObserver:
     async def bring_in_step(self, records: Sequence[KeptResult], place: str = "") -> list[KeptResult]:
         """Delete records whose sources or tools are gone, and remove deleted DICOM instances from the others.
 
+        Those whose sources moves have displaced are set aside in any case, and come back when these are parted again.
+
         Parameters
         ----------
         records : sequence of KeptResult
@@ -116,7 +121,11 @@ class SourceObserver:
             await self._aside.put(place, dead, [record.id for record in changed])
             await self._records.delete([record.id for record in dead])
         else:
-            await self.delete(dead)
+            displaced = [record for record in dead if await provenance.is_displaced(record)]
+            for record in displaced:
+                await self._aside.put(_place_of_displaced(record.series or ""), [record], [])
+            await self._records.delete([record.id for record in displaced])
+            await self.delete([record for record in dead if record not in displaced])
         if changed:
             await self._records.put(changed)
         return left
@@ -129,13 +138,18 @@ class SourceObserver:
 
     async def sweep(self) -> None:
         """Check all records and files, after a crash."""
-        keys = await self._aside.files()
-        dead = 0
+        for place in await self._aside.places(_DISPLACED):
+            async for records, _ in self._aside.pages(place):
+                # The others are displaced still, or lie in the trash with what they are displaced by.
+                valid = await Provenance(self._catalog).still_valid(records)
+                await self._bring_back(place, [one for one, is_valid in zip(records, valid, strict=True) if is_valid])
+        dead, keys = 0, set[str]()
         async for records in self._records.all():
             left = await self.bring_in_step(records)
             dead += len(records) - len(left)
             keys |= {key for record in left for key in record.keys}
-        orphans = await self._files.sweep(keys)
+            await self._records.put(await Provenance(self._catalog).moved(left))
+        orphans = await self._files.sweep(keys | await self._aside.files())
         if dead or orphans:
             log.info("%d results whose sources are gone and %d unused files were deleted", dead, orphans)
 
@@ -159,14 +173,20 @@ class SourceObserver:
         """Bring back the results at a place whose sources are there again, and delete the others."""
         async with self._changes:
             async for records, changed in self._aside.pages(place):
-                # Computed again meanwhile: the newer one stays.
-                again = [record for record in records if await self._records.find(record.id) is not None]
-                await self._files.remove([key for record in again for key in record.keys])
-                back = [record for record in records if record not in again]
-                await self._records.put(back)
-                known = [await self._records.find(id) for id in changed]
-                await self.bring_in_step([*back, *(record for record in known if record is not None)])
-            await self._aside.delete(place)
+                await self._bring_back(place, records, changed)
+
+    async def _bring_back(self, place: str, records: Sequence[KeptResult], changed: Sequence[str] = ()) -> None:
+        """Bring back results at a place, and bring them in step; and others, by their ids, that have changed."""
+        present = {record.id: await self._records.find(record.id) for record in records}
+        for record in records:  # computed again meanwhile: the newer one stays
+            if (newer := present[record.id]) is not None:
+                await self._files.remove(sorted(set(record.keys) - set(newer.keys)))
+        back = [record for record in records if present[record.id] is None]
+        await self._records.put(back)
+        known = [await self._records.find(id) for id in changed]
+        # Before the next step, which sets aside again at the same place what is displaced still.
+        await self._aside.forget(place, [*present, *changed])
+        await self.bring_in_step([*back, *(record for record in known if record is not None)])
 
     async def on_moved(self, moved: Sequence[MovedSeries]) -> None:
         """Let results follow the series of their sources; those of files that are displaced there are set aside."""
@@ -207,4 +227,4 @@ class SourceObserver:
 
 def _place_of_displaced(series: str) -> str:
     """Name the place of results whose sources are displaced, by a key of their series."""
-    return f"displaced/{series}"
+    return f"{_DISPLACED}{series}"

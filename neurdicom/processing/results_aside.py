@@ -51,6 +51,19 @@ class ResultsAside:
                 return
             query = replace(query, after=found[-1]["key"])
 
+    async def places(self, prefix: str) -> list[str]:
+        """List the places that begin with a text."""
+        found: list[str] = []
+        query = DocumentQuery(after=prefix, limit=1, counted=False)
+        while (items := (await self._documents.query(KIND, query)).items) and items[0]["key"].startswith(prefix):
+            found.append(items[0]["key"].rpartition("/")[0])
+            query = replace(query, after=f"{found[-1]}0")  # the character after the slash
+        return found
+
+    async def forget(self, place: str, results: Sequence[str]) -> None:
+        """Delete what is kept of results at a place, by their ids."""
+        await self._documents.delete(KIND, *(f"{place}/{result}" for result in results))
+
     async def delete(self, place: str) -> None:
         """Delete the records of a place."""
         query = DocumentQuery(after=f"{place}/", limit=_PAGE, counted=False)

@@ -1,12 +1,18 @@
 """Results of what was moved: they go along, and what is computed afterwards is of the new patient."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pydicom.uid import generate_uid
 
+from neurdicom.catalog.moves import MoveRequest
+from neurdicom.catalog.sqlite import SqliteCatalog
+from neurdicom.testing.move_requests import merge
 from tests.support.api import install, upload
 from tests.support.archive_client import Archive
 from tests.support.colliding import CollidingInstance, collision, instance
@@ -24,6 +30,16 @@ def archive(any_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Ite
     install(any_server.client, Counter(tmp_path_factory.mktemp("calls") / "calls").archive(PLUGIN))
     yield Archive(any_server)
     any_server.client.delete(f"/api/plugins/{PLUGIN}")
+
+
+@contextmanager
+def killed(data: Path) -> Iterator[Archive]:
+    """Run a server, and kill it."""
+    server = Server(data).start()
+    try:
+        yield Archive(server)
+    finally:
+        server.kill()
 
 
 def run(archive: Archive, instance: str) -> httpx.Response:
@@ -156,3 +172,51 @@ def test_what_is_derived_of_a_moved_image_is_beside_it(archive: Archive) -> None
         assert (tags["PatientName"], tags["StudyInstanceUID"]) == ("Right^Rita", there)
         archive.delete(f"/instances/{derived['id']}")
         archive.delete(edit_of(archive, path))
+
+
+def test_results_follow_a_merge_after_which_the_server_died(tmp_path: Path) -> None:
+    """What was not told of a merge, and of its undoing, is made up for at the next start."""
+    made = collision("PatientID")
+    first, second = made.both
+    more = instance(PatientID=first.dataset.PatientID)
+
+    async def behind(move: MoveRequest | None) -> None:
+        """Merge the patients, or undo it, as a server that died right after the transaction."""
+        catalog = SqliteCatalog(tmp_path / "data" / "catalog.sqlite")
+        await catalog.open()
+        moved = await catalog.undo_move("m") if move is None else await catalog.move(move)
+        assert moved
+        await catalog.close()
+
+    with killed(tmp_path / "data") as archive:
+        install(archive.client, Counter(tmp_path / "calls").archive(PLUGIN))
+        for one in (*made.both, more):
+            upload(archive.client, one.file)
+        kept = {one.patient: run(archive, one.key("instance")).headers["X-Result-Id"] for one in made.both}
+        moved = run(archive, more.uid("instance")).headers["X-Result-Id"]
+        assert results(archive) == {moved, *kept.values()}
+    asyncio.run(behind(merge(first.patient, second.patient)))
+    with killed(tmp_path / "data") as archive:
+        shown = {moved, kept[second.patient]}
+        assert results(archive) == results(archive, patient=second.patient) == shown, "those of what is shown"
+    asyncio.run(behind(None))
+    with killed(tmp_path / "data") as archive:
+        assert results(archive, patient=first.patient) == {moved, kept[first.patient]}
+        assert results(archive, patient=second.patient) == {kept[second.patient]}
+        for one in made.both:
+            assert run(archive, one.key("instance")).headers["X-Cache"] == "hit"
+
+
+def test_results_of_what_is_displaced_outlive_another_merge(archive: Archive) -> None:
+    made, third = collision("PatientID"), instance()
+    first, second = made.both
+    for one in (*made.both, third):
+        upload(archive.client, one.file)
+    kept = {one.patient: run(archive, one.key("instance")).headers["X-Result-Id"] for one in made.both}
+    post(archive, f"/patients/{first.patient}/merge", {"into": second.patient})
+    post(archive, f"/patients/{second.patient}/merge", {"into": third.patient})
+    assert results(archive, patient=third.patient) == {kept[second.patient]}
+    archive.delete(edit_of(archive, f"/patients/{third.patient}"))
+    archive.delete(edit_of(archive, f"/patients/{second.patient}"))
+    for one in made.both:
+        assert results(archive, patient=one.patient) == {kept[one.patient]}
