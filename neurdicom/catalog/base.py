@@ -173,14 +173,13 @@ class Catalog(MovingCatalog, ABC):
     # -- what it takes ---------------------------------------------------------------------------------------
 
     async def stored_bytes(self) -> int:
-        """Look up the bytes of the files of all instances, exact after every transaction."""
-        found = await self.find(Query(Level.INSTANCE, limit=None, counted=False))
-        return sum(one["size"] for one in found.items)
+        """Look up the bytes of the files of all instances, displaced ones too, exact after every transaction."""
+        return sum(one.bytes for one in await self._holdings(()))
 
     async def holdings(self, limit: int, after: StudyHolding | None = None) -> list[StudyHolding]:
         """List a page of the studies with their bytes, the one whose latest instance arrived longest ago first.
 
-        Only instances that are there count, each with its `received`: a deletion may take the time of a study back.
+        Only files that are there count, displaced ones too: a deletion may take the time of a study back.
 
         Parameters
         ----------
@@ -204,7 +203,9 @@ class Catalog(MovingCatalog, ABC):
         for study in (await self.find(Query(Level.STUDY, conditions, limit=None, counted=False))).items:
             below = Query(Level.INSTANCE, (AnyOf("study", (study["key"],)),), limit=None, counted=False)
             instances = (await self.find(below)).items
-            size, received = sum(one["size"] for one in instances), max(one["received"] for one in instances)
+            displaced = await self.displaced(study["key"], Level.STUDY)
+            size = sum(one["size"] for one in instances) + sum(one.blob.size for one in displaced)
+            received = max([*(one["received"] for one in instances), *(one.received for one in displaced)])
             found.append(StudyHolding(study["key"], study["patient"], size, received, study["key"]))
         return found
 

@@ -85,7 +85,7 @@ class StudyHolding:
     patient : str
         Id of its patient.
     bytes : int
-        Bytes of the files of its instances.
+        Bytes of the files of its instances, displaced ones too.
     received : str
         Time of arrival of the latest of these, ISO 8601 in UTC.
     mark : int or str

@@ -331,7 +331,7 @@ class CatalogModel(HistoryModel):
         """List the studies with their bytes by their last arrival and their key, as `Catalog.holdings`."""
         found = []
         for path in self.paths(Level.STUDY):
-            below = self.arrivals(path)
+            below = [self.files[each] for one in self.children(path, Level.INSTANCE) for each in self.naturals[one]]
             size, received = sum(new.blob.size for new in below), max(new.received for new in below)
             found.append(StudyHolding(self.key_at(path), path[0], size, received))
         return sorted(found, key=lambda one: (one.received, one.study))

@@ -196,7 +196,8 @@ async def _renew_series(renewal: _Renewal) -> set[str]:
     named, keys = _named(Level.SERIES, named, inherited(Level.SERIES, study), natural)
     shown = merged(Level.SERIES, said_by(origins), await edits_of_keys(unit, (Level.SERIES, keys)))
     document = build(Level.SERIES, named, study, shown, shown_origins[0]["first"])
-    document |= {"images_count": len(instances), **summed(instances, "size")}
+    displaced = await unit.all("displaced", {"series": entity}, "size", "received")
+    document |= {"images_count": len(instances), **summed([*instances, *displaced], "size")}
     # Arrivals in a series that moves made have to look where they lie.
     latest = "" if any("moved" in one for one in origins) else shown_origins[-1]["_id"]
     document |= {"origin": latest, "origin_first": shown_origins[-1]["first"]}

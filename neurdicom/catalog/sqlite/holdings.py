@@ -16,29 +16,41 @@ _TABLE = """
 CREATE TABLE holding (study INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, received TEXT NOT NULL);
 CREATE INDEX holding_by_received ON holding (received, study)
 """
+#: Tables of files: those that are shown, and those that others of the same place are shown instead of.
+_FILES = ("instance", "displaced")
+_ALL_FILES = " UNION ALL ".join(f"SELECT parent, size, received FROM {table}" for table in _FILES)
 _COUNTED = (
-    "SELECT series.parent, sum(instance.size), max(instance.received) FROM series"
-    " CROSS JOIN instance ON instance.parent = series.pk"
+    "SELECT series.parent, sum(file.size), max(file.received) FROM series"
+    f" CROSS JOIN ({_ALL_FILES}) AS file ON file.parent = series.pk"
 )
 _MEMBERS = f"{KEY[Level.STUDY]}, patient.id, holding.bytes, holding.received, holding.study"
 _STALE = "ON CONFLICT (study) DO UPDATE SET received = ''"
+
+
+def _triggers_of(table: str) -> dict[str, str]:
+    return {
+        f"holding_of_new_{table}": f"""AFTER INSERT ON {table} BEGIN
+            UPDATE total SET count = count + NEW.size WHERE level = 'bytes';
+            INSERT INTO holding SELECT parent, NEW.size, NEW.received FROM series WHERE pk = NEW.parent
+              ON CONFLICT (study) DO UPDATE SET bytes = bytes + excluded.bytes,
+              received = iif(received = '', '', max(received, excluded.received));
+            END""",
+        f"holding_of_old_{table}": f"""AFTER DELETE ON {table} BEGIN
+            UPDATE total SET count = count - OLD.size WHERE level = 'bytes';
+            UPDATE holding SET bytes = bytes - OLD.size, received = iif(received = OLD.received, '', received)
+              WHERE study = (SELECT parent FROM series WHERE pk = OLD.parent);
+            END""",
+        f"holding_of_changed_{table}": f"""AFTER UPDATE OF parent, size, received ON {table} BEGIN
+            UPDATE total SET count = count + NEW.size - OLD.size WHERE level = 'bytes';
+            UPDATE holding SET received = '' WHERE study = (SELECT parent FROM series WHERE pk = OLD.parent);
+            INSERT INTO holding SELECT parent, 0, '' FROM series WHERE pk = NEW.parent {_STALE};
+            END""",
+    }
+
+
 _TRIGGERS = {
-    "holding_of_new_instance": """AFTER INSERT ON instance BEGIN
-        UPDATE total SET count = count + NEW.size WHERE level = 'bytes';
-        INSERT INTO holding SELECT parent, NEW.size, NEW.received FROM series WHERE pk = NEW.parent
-          ON CONFLICT (study) DO UPDATE SET bytes = bytes + excluded.bytes,
-          received = iif(received = '', '', max(received, excluded.received));
-        END""",
-    "holding_of_old_instance": """AFTER DELETE ON instance BEGIN
-        UPDATE total SET count = count - OLD.size WHERE level = 'bytes';
-        UPDATE holding SET bytes = bytes - OLD.size, received = iif(received = OLD.received, '', received)
-          WHERE study = (SELECT parent FROM series WHERE pk = OLD.parent);
-        END""",
-    "holding_of_changed_instance": f"""AFTER UPDATE OF parent, size, received ON instance BEGIN
-        UPDATE total SET count = count + NEW.size - OLD.size WHERE level = 'bytes';
-        UPDATE holding SET received = '' WHERE study = (SELECT parent FROM series WHERE pk = OLD.parent);
-        INSERT INTO holding SELECT parent, 0, '' FROM series WHERE pk = NEW.parent {_STALE};
-        END""",
+    **_triggers_of("instance"),
+    **_triggers_of("displaced"),
     "holding_of_moved_series": f"""AFTER UPDATE OF parent ON series BEGIN
         UPDATE holding SET received = '' WHERE study = OLD.parent;
         INSERT INTO holding VALUES (NEW.parent, 0, '') {_STALE};
@@ -48,11 +60,14 @@ _TRIGGERS = {
 
 
 def create(db: sqlite3.Connection) -> None:
-    """Create the table and its triggers, and count what is there."""
+    """Create the table and its triggers, in place of those of an earlier version, and count what is there."""
+    db.execute("DROP TABLE IF EXISTS holding")
+    for name in _TRIGGERS:
+        db.execute(f"DROP TRIGGER IF EXISTS {name}")
     for statement in _TABLE.split(";"):
         db.execute(statement)
     db.execute(f"INSERT INTO holding {_COUNTED} GROUP BY series.parent")
-    db.execute("INSERT OR REPLACE INTO total SELECT 'bytes', coalesce(sum(size), 0) FROM instance")
+    db.execute(f"INSERT OR REPLACE INTO total SELECT 'bytes', coalesce(sum(size), 0) FROM ({_ALL_FILES})")
     _create_triggers(db)
 
 
@@ -63,7 +78,8 @@ def _create_triggers(db: sqlite3.Connection) -> None:
 
 def are_missing(db: sqlite3.Connection) -> bool:
     """Tell whether an earlier version has made the tables."""
-    return db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'holding'").fetchone() is None
+    found = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")}
+    return not found.issuperset(_TRIGGERS)
 
 
 def clear(db: sqlite3.Connection, clear_entities: Callable[[], None]) -> None:
