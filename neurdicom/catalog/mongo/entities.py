@@ -270,6 +270,9 @@ async def _replace(renewal: _Renewal, level: Level, earlier: Document | None, do
     unit, force = renewal.unit, renewal.force
     await unit[collection(level)].replace_one({"_id": document["_id"]}, document, upsert=True, session=unit.session)
     child = level.child or level
+    if earlier is not None and not renewal.keeps_edits:
+        gone = set(natural_keys(level, earlier)) - set(natural_keys(level, document))
+        await forget_edits(unit, level, gone)
     if force or earlier is None or inherited(child, earlier) != inherited(child, document):
         await pass_on(unit, level, document, force=force)
 

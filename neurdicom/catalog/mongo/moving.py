@@ -155,7 +155,7 @@ async def settle_moves(unit: UnitOfWork, intent: Intent) -> None:
     if intent.moves:
         await moves.forget_demographics()
     parts = await parts_of(unit, await unit.among("origins", intent.origins))
-    await Relocation(unit, moves).run(await whole(unit, parts), rekey=bool(intent.moves))
+    await Relocation(unit, moves, intent.touched).run(await whole(unit, parts), rekey=bool(intent.moves))
     await forget_edits_of_gone(unit, [former for _, former, _ in intent.moves])
     if intent.moved:
         await forget_claims(unit, {uid for level, uid in intent.uids if level is Level.STUDY}, ())

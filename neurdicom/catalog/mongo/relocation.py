@@ -87,15 +87,19 @@ class Relocation:
         The running write.
     moves : StoredMoves
         The moves in force.
+    touched : iterable of (Level, str)
+        Levels and `_id`s of entities to update too: those that an interrupted relocation made, or left.
     """
 
-    def __init__(self, unit: UnitOfWork, moves: StoredMoves) -> None:
+    def __init__(self, unit: UnitOfWork, moves: StoredMoves, touched: Iterable[tuple[Level, str]] = ()) -> None:
         self._unit = unit
         self._moves = moves
         self._studies: dict[tuple[str, str], Document] = {}
         self._series: dict[str, Document] = {}
         self._taken: dict[tuple[Level, str], set[str]] = {}
-        self._touched: set[tuple[Level, str]] = set()
+        self._touched = set(touched)
+        #: Series where an interrupted relocation may have left instances without their origins.
+        self._searched = {row for level, row in self._touched if level is Level.SERIES}
         self._uids: set[tuple[Level, str]] = set()
 
     async def run(self, parts: Sequence[SeriesPart], *, rekey: bool = False, know: bool = True) -> list[MovedSeries]:
@@ -253,7 +257,8 @@ class Relocation:
     async def _give(self, group: NaturalGroup, row: str) -> None:
         """Give the instances of a group, shown and displaced, to a series; then its origins."""
         unit, series, ids = self._unit, self._series[row], [part.id for part in group.parts]
-        where: Document = {"series": {"$in": group.rows}, "origin": {"$in": ids}}
+        rows = sorted(self._searched.union(group.rows))
+        where: Document = {"series": {"$in": rows}, "origin": {"$in": ids}}
         changed: Document = inherited(Level.INSTANCE, series)
         gone = {} if "also" in changed else {"also": ""}
         if group.moved and group.moved.edits:

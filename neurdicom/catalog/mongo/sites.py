@@ -1,8 +1,7 @@
 """Sites: where an arrival lies by moves, what is there, and whether it may be stored."""
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from neurdicom.catalog.mongo.displaced import age_of, natural_place
 from neurdicom.catalog.mongo.ids import free_row
@@ -17,6 +16,36 @@ from neurdicom.dicom.identity import Belonging
 from neurdicom.dicom.query.attributes import Level
 
 _LEVELS = tuple(CONFLICT_LEVELS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """A study that would go over to another patient.
+
+    Attributes
+    ----------
+    moves : StoredMoves
+        The moves as they would be.
+    study : str
+        Study Instance UID.
+    former, patient : str
+        Ids of the patient that it has, and of the other one.
+    """
+
+    moves: StoredMoves
+    study: str
+    former: str
+    patient: str
+
+    def after(self, path: Path) -> Path:
+        """Return a natural path as it would be."""
+        return moved(path, self.study, self.former, self.patient)
+
+    async def place(self, path: Path) -> Path:
+        """Find where the study, series or instance of a natural path would lie."""
+        patient, study, *uids = self.after(path)
+        placement = await self.moves.placement(NaturalSeries(patient, study, uids[0] if uids else ""))
+        return (placement.patient, placement.study, *uids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +87,7 @@ class ArrivalSite:
     entities : Mapping[Level, list of (tuple of str, Document)]
         The studies and series that have its UIDs, by the path where they, or their parts, lie.
     files : list of NamesakeFile
-        The files that have its SOP Instance UID and series, or are displaced, the latest first.
+        The files that have its SOP Instance UID, the latest first.
     """
 
     new: NewInstance
@@ -83,21 +112,22 @@ class ArrivalSite:
             The moves in force.
         """
         former = owner.moved_from
+        takeover = None
         if former is not None:
             moves = await moves.after_takeover(new.study, former, owner.patient)
+            takeover = TakeOver(moves, new.study, former, owner.patient)
         natural = NaturalSeries(owner.patient, new.study, new.series)
         placement = await moves.placement(natural)
-        place = _placer(moves, new.study, former, owner.patient)
         entities: dict[Level, list[tuple[Path, Document]]] = {}
         for level, uid in ((Level.STUDY, placement.study), (Level.SERIES, new.series)):
             found = await unit.all(collection(level), {"uid": uid})
             found.sort(key=lambda one: int(one["source"]))
             entities[level] = [
-                ((await place((*part, uid))) if former is not None else path_of(one), one)
+                (path_of(one) if takeover is None else await takeover.place((*part, uid)), one)
                 for one in found
-                for part in natural_places(level, one)[: None if former is not None else 1]
+                for part in natural_places(level, one)[: 1 if takeover is None else None]
             ]
-        files = await _files(unit, new, place if former is not None else None)
+        files = await _files(unit, new, takeover)
         return cls(new, natural, placement, entities, files)
 
     @property
@@ -188,22 +218,8 @@ class ArrivalSite:
         return LeftOut("conflict", self.new, None, refusal)
 
 
-_Placer = Callable[[Path], Coroutine[Any, Any, Path]]
-
-
-def _placer(moves: StoredMoves, study: str, former: str | None, patient: str) -> _Placer:
-    """Make a function that finds where the study, series or instance of a natural path lies."""
-
-    async def place(path: Path) -> Path:
-        after = moved(path, study, former, patient)
-        placement = await moves.placement(NaturalSeries(after[0], after[1], after[2] if len(after) > 2 else ""))
-        return (placement.patient, placement.study, *after[2:])
-
-    return place
-
-
-async def _files(unit: UnitOfWork, new: NewInstance, place: _Placer | None) -> list[NamesakeFile]:
-    """List the files that have the SOP Instance UID of an arrival; without `place` they lie where they do now."""
+async def _files(unit: UnitOfWork, new: NewInstance, takeover: TakeOver | None) -> list[NamesakeFile]:
+    """List the files that have the SOP Instance UID of an arrival, the latest first."""
     instances = await unit.all("instances", {"uid": new.instance})
     by_row = {one["series"]: one for one in instances}
     displaced = await unit.all("displaced", {"uid": new.instance}) if any("fused" in one for one in instances) else []
@@ -212,8 +228,8 @@ async def _files(unit: UnitOfWork, new: NewInstance, place: _Placer | None) -> l
         shown = by_row.get(one["series"])
         if shown is None:
             continue
-        natural = tuple(natural_place(one))
-        path = path_of(shown)
-        file = NamesakeFile(natural, path, one, shown)
-        found.append(file if place is None else replace(file, path=await place((*natural, *path[2:]))))
+        natural, path = tuple(natural_place(one)), path_of(shown)
+        if takeover is not None:
+            natural, path = takeover.after(natural), await takeover.place((*natural, *path[2:]))
+        found.append(NamesakeFile(natural, path, one, shown))
     return sorted(found, key=lambda file: age_of(file.document), reverse=True)

@@ -162,8 +162,7 @@ async def _settle_blobs(unit: UnitOfWork, intent: Intent) -> list[Document]:
     stored = await unit.among("instances", intent.arrivals, "arrival", "origin", by="arrival")
     stored += await unit.among("displaced", intent.arrivals, "arrival", "origin", by="arrival")
     for number in set(intent.arrivals) - {one["arrival"] for one in stored}:
-        parts = {"$gte": number * MAX_PARTS, "$lt": (number + 1) * MAX_PARTS}
-        await unit["headers"].delete_many({"_id": parts})
+        await unit.remove("headers", range(number * MAX_PARTS, (number + 1) * MAX_PARTS))
     return [one for one in stored if "origin" in one]  # a migration may not have come to the others
 
 
