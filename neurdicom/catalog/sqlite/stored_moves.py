@@ -105,11 +105,8 @@ class MoveTable:
     def put(self, moves: Sequence[Move]) -> None:
         """Store moves, in the order in which they are made."""
         self._db.executemany(
-            "INSERT INTO move VALUES (NULL, ?, ?, ?, ?, ?)",
-            [
-                (one.edit, one.subject, one.path[1] if len(one.path) > 1 else "", one.patient, _document(one))
-                for one in moves
-            ],
+            "INSERT INTO move VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+            [(one.edit, one.subject, "".join(one.path[1:2]), one.study, one.patient, _document(one)) for one in moves],
         )
         self.any = self.any or bool(moves)
 
@@ -144,7 +141,9 @@ class MoveTable:
         former, to : str
             Ids of the patient that its files said to be of, and of the one that they are of from now on.
         """
-        rows = self._db.execute("SELECT number, document FROM move WHERE study_uid <> ''").fetchall()
+        rows = self._db.execute(
+            "SELECT number, document FROM move WHERE study_uid = ?1 OR target_uid = ?1", (study_uid,)
+        ).fetchall()
         for number, document in rows:
             move = Move.from_document(orjson.loads(document))
             after = move
