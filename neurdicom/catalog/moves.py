@@ -83,6 +83,11 @@ class Move:
         """What was moved, as one text."""
         return subject_of(self.level, *self.path)
 
+    @property
+    def studies(self) -> tuple[str, ...]:
+        """UIDs of the studies that it names: that of what was moved, and the one that a series was given to."""
+        return (*self.path[1:2], *((self.study,) if self.study else ()))
+
     def to_document(self) -> dict[str, Any]:
         """Write the document that a catalog keeps."""
         return {

@@ -192,7 +192,7 @@ class CatalogModel(HistoryModel):
             UIDs.
         """
         left = {path[1] for path in (*self.paths(Level.STUDY), *self.files)}
-        for study in set(studies) - left - {move.path[1] for move in self.moves if len(move.path) > 1}:
+        for study in set(studies) - left - {uid for move in self.moves for uid in move.studies}:
             self.claims.pop(study, None)
 
     # -- attributes ------------------------------------------------------------------------------------------

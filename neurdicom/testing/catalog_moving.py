@@ -109,7 +109,7 @@ class MovingModel(CatalogModel):
         self.moves = [move for move in self.moves if move.edit != edit]
         self.settle()
         self.known = self.all_parts()
-        self.forget_claims({move.path[1] for move in undone if len(move.path) > 1})
+        self.forget_claims({uid for move in undone for uid in move.studies})
         return self._moved(before)
 
     def _keys_of_series(self) -> dict[Path, tuple[str, str, str]]:

@@ -179,3 +179,19 @@ class TakenMoveContract(CatalogSuite):
                 await catalog.forget_garbage([*await catalog.garbage()])
 
         self.run(test)
+
+    def test_claims_stay_as_long_as_a_series_is_to_go_to_their_study(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            moved = arrival_of(4, "B", study="1.2.2", series="2.4")
+            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2"), moved])
+            await catalog.move(series_to("1.2.1", "2.4"))
+            await catalog.delete(Level.STUDY, "1.2.1")
+            assert await placed(catalog, arrival_of(5, "A")) == (_A, "1.2.1")
+            assert await placed(catalog, moved) == (_A, "1.2.1")
+            assert await placed(catalog, arrival_of(6)) == (_A, "1.2.1")
+            assert await catalog.conflicts() == []
+            await catalog.delete(Level.STUDY, "1.2.1")
+            assert await catalog.undo_move("m") == []
+            assert await placed(catalog, arrival_of(7)) == (_NONE, "1.2.1"), "nothing is left that names it"
+
+        self.run(test)

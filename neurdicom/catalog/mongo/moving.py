@@ -137,7 +137,7 @@ async def undo(unit: UnitOfWork, edit: str) -> list[MovedSeries] | None:
     if not removed:
         return None
     parts = await whole(unit, await parts_via(unit, edit))
-    studies = {move.path[1] for move in removed if len(move.path) > 1}
+    studies = {uid for move in removed for uid in move.studies}
     uids = {(Level.STUDY, uid) for uid in studies}
     await unit.announce(Intent(moved=edit, origins=[part.id for part in parts], uids=uids))
     await moves.remove(edit)

@@ -80,9 +80,9 @@ class StoredMoves:
                 self._known[move.subject].append(move)
 
     async def named(self, studies: Collection[str]) -> set[str]:
-        """Select the Study Instance UIDs of whose files moves are."""
+        """Select the Study Instance UIDs that moves name."""
         found = await self.where({"uids": {"$in": sorted(studies)}}) if studies else []
-        return {move.path[1] for move in found if len(move.path) > 1} & set(studies)
+        return {uid for move in found for uid in move.studies} & set(studies)
 
     async def after_takeover(self, study: str, former: str, patient: str) -> "StoredMoves":
         """Return the moves as they would be if a study went over to another patient, to look up placements.
@@ -207,7 +207,7 @@ def _members(moves: Sequence[Move]) -> Document:
         indexed["subjects"].add(move.subject)
         indexed["patients"].add(move.patient)
         indexed["studies"].update((move.before, move.after))
-        indexed["uids"].update(uid for uid in (*move.path[1:2], move.study) if uid)
+        indexed["uids"].update(move.studies)
     return {"moves": [_document(move) for move in moves]} | {name: sorted(found) for name, found in indexed.items()}
 
 

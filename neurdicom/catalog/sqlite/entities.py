@@ -348,11 +348,12 @@ class Entities:
             self._dirty[Level.PATIENT].add(parent)
 
     def forget_claims(self, study_uid: str) -> None:
-        """Delete the claims of a Study Instance UID of which no instance is left."""
+        """Delete the claims of a Study Instance UID of which no instance is left, and which no move names."""
         self._db.execute(
-            "DELETE FROM claim WHERE study_uid = ? AND NOT EXISTS (SELECT 1 FROM move WHERE study_uid = ?)"
-            " AND NOT EXISTS (SELECT 1 FROM study WHERE id = ? OR (id > ? AND id < ?))",
-            (study_uid, study_uid, study_uid, *key_range(study_uid)),
+            "DELETE FROM claim WHERE study_uid = ?1"
+            " AND NOT EXISTS (SELECT 1 FROM move WHERE move.study_uid = ?1 OR target_uid = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM study WHERE id = ?1 OR (id > ?2 AND id < ?3))",
+            (study_uid, *key_range(study_uid)),
         )
 
     def _parent(self, level: Level, pk: int) -> int | None:

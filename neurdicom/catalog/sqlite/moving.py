@@ -144,7 +144,7 @@ class Mover:
             return None
         moved = RowRelocation(self._tx).run(_whole(self._db, parts_via(self._db, edit)))
         self._tx.moves.forget_demographics()
-        for study_uid in dict.fromkeys(move.path[1] for move in removed if move.level is not Level.PATIENT):
+        for study_uid in dict.fromkeys(uid for move in removed for uid in move.studies):
             self._tx.entities.forget_claims(study_uid)
         return moved
 

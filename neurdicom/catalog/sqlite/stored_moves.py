@@ -109,11 +109,8 @@ class MoveTable:
     def put(self, moves: Sequence[Move]) -> None:
         """Store moves, in the order in which they are made."""
         self._db.executemany(
-            "INSERT INTO move VALUES (NULL, ?, ?, ?, ?, ?)",
-            [
-                (one.edit, one.subject, one.path[1] if len(one.path) > 1 else "", one.patient, _document(one))
-                for one in moves
-            ],
+            "INSERT INTO move VALUES (NULL, ?, ?, ?, ?, ?, ?)",
+            [(one.edit, one.subject, "".join(one.path[1:2]), one.study, one.patient, _document(one)) for one in moves],
         )
         self.any = self.any or bool(moves)
 
@@ -149,9 +146,7 @@ class MoveTable:
             Ids of the patient that its files said to be of, and of the one that they are of from now on.
         """
         rows = self._db.execute(
-            "SELECT number, document FROM move WHERE study_uid = ?1"
-            f" UNION SELECT number, document FROM move WHERE {_OF_SERIES} AND document ->> '$.study' = ?1",
-            (study_uid,),
+            "SELECT number, document FROM move WHERE study_uid = ?1 OR target_uid = ?1", (study_uid,)
         ).fetchall()
         for number, document in rows:
             move = Move.from_document(orjson.loads(document))

@@ -18,10 +18,11 @@ CREATE TABLE edit (level TEXT, entity TEXT, replaced INTEGER, field TEXT, positi
 #: Moves, what files claim that were moved to a patient, and files that another of the same place is shown instead of.
 _MOVES = """
 CREATE TABLE move (number INTEGER PRIMARY KEY AUTOINCREMENT, edit TEXT NOT NULL, subject TEXT NOT NULL,
-                   study_uid TEXT NOT NULL, patient TEXT NOT NULL, document TEXT NOT NULL);
+                   study_uid TEXT NOT NULL, target_uid TEXT NOT NULL, patient TEXT NOT NULL, document TEXT NOT NULL);
 CREATE INDEX move_by_subject ON move (subject);
 CREATE INDEX move_by_edit ON move (edit);
 CREATE INDEX move_by_study_uid ON move (study_uid);
+CREATE INDEX move_by_target_uid ON move (target_uid);
 CREATE INDEX move_by_patient ON move (patient);
 CREATE TABLE moved_patient (patient TEXT PRIMARY KEY, attributes TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX origin_moved ON origin (pk) WHERE moved IS NOT NULL;
