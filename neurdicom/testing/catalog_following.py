@@ -10,7 +10,7 @@ from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf
 from neurdicom.errors import Ambiguous, Conflict, NotFound
-from neurdicom.testing.arrivals import arrival, place_of
+from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_places import one
 from neurdicom.testing.catalog_suite import CatalogSuite
 from neurdicom.testing.move_requests import (
@@ -207,6 +207,20 @@ class FollowingContract(CatalogSuite):
             study = await one(catalog, Level.STUDY, "1.2.1")
             assert (study["study_id"], study["patient"]) == ("one", "p2")
             assert len(await catalog.moves(Level.STUDY, "1.2.1")) == 1
+
+        self.run(test)
+
+    def test_a_study_whose_patient_becomes_known_keeps_its_moves(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            nameless = [arrival_of(1, series="2.1"), arrival_of(2, series="2.2"), arrival_of(3, series="2.3")]
+            await catalog.store([*nameless, arrival(4, patient="p4", study="1.2.4", series="2.4")])
+            await catalog.move(split(["2.2"]))
+            await catalog.move(series_to("1.2.4", "2.3", "series"))
+            for patient in (None, "A"):
+                await catalog.store([arrival_of(5, patient, series="2.1")])
+                listed = await catalog.moves(Level.STUDY, "1.2.1")
+                assert [move.edit for move in listed] == ["m", "series"], patient
+                assert [move.edit for move in await catalog.moves(Level.STUDY, MADE)] == ["m"]
 
         self.run(test)
 
