@@ -224,6 +224,26 @@ class FollowingContract(CatalogSuite):
 
         self.run(test)
 
+    def test_merges_of_two_patients_into_each_other(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(two_patients())
+            await catalog.move(merge("p1", "p2", "first", from_now_on=True))
+            await catalog.move(study_to("p1", "1.2.1", "again", patient_id="P1"))
+            before = await listing(catalog)
+            await catalog.move(merge("p2", "p1", "second", from_now_on=True))
+            assert await found_by(catalog, Level.PATIENT) == ["p1"]
+            later = [arrival(4, study="1.2.4", series="2.4"), arrival(5, patient="p2", study="1.2.5", series="2.5")]
+            for new in later:
+                assert await placed(catalog, new) == ("p1", new.study), "both are the patient of the later merge"
+            assert await found_by(catalog, Level.PATIENT) == ["p1"]
+            await catalog.undo_move("second")
+            for new in later:
+                assert (await one(catalog, Level.STUDY, new.study))["patient"] == "p2"
+                await catalog.delete(Level.STUDY, new.study)
+            assert await listing(catalog) == before
+
+        self.run(test)
+
     def test_arrivals_where_moves_put_them_are_no_conflict(self) -> None:
         async def test(catalog: Catalog) -> None:
             refuse = StorePolicy(conflicts="refuse")
