@@ -210,7 +210,8 @@ def compose_archive(
         cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
     )
     ingest = IngestService(catalog, blobs, tracker, trash.versions.note, policy, garbage)
-    search, moves = SearchService(catalog), MoveService(catalog, results.sources)
+    search, labels = SearchService(catalog), LabelService(catalog)
+    moves = MoveService(catalog, results.sources, labels)
     return ArchiveServices(
         tracker=tracker,
         ingest=ingest,
@@ -223,7 +224,7 @@ def compose_archive(
         trash=trash,
         remove=RemoveService(catalog, garbage, trash, results.sources),
         names=EntityNames(catalog),
-        labels=LabelService(catalog),
+        labels=labels,
     )
 
 

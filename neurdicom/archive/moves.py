@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from neurdicom.archive.labels.service import LabelService
 from neurdicom.archive.lookup import get_entity
 from neurdicom.archive.move_requests import demographics_in
 from neurdicom.catalog.base import Catalog
@@ -37,14 +38,19 @@ class MoveService:
         Has the entities and the moves.
     observer : MoveObserver
         Is told of what has moved.
+    labels : LabelService
+        Has the labels of patients.
     """
 
-    def __init__(self, catalog: Catalog, observer: MoveObserver) -> None:
+    def __init__(self, catalog: Catalog, observer: MoveObserver, labels: LabelService) -> None:
         self._catalog = catalog
         self._observer = observer
+        self._labels = labels
 
     async def merge(self, patient: str, into: str, *, from_now_on: bool = False, user: str) -> Entity:
         """Give all studies of a patient to another, and return that.
+
+        The other one gets the labels of the patient, of which `protected` may be one, and keeps them after an undo.
 
         Parameters
         ----------
@@ -73,6 +79,8 @@ class MoveService:
             user=user,
             time=_now(),
         )
+        for label in await self._labels.of(Level.PATIENT, former["key"]):
+            await self._labels.give(Level.PATIENT, target["key"], label, user=user)
         await self._move(request)
         return await get_entity(self._catalog, Level.PATIENT, target["key"])
 

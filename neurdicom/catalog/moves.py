@@ -250,14 +250,24 @@ def placing(natural: NaturalSeries) -> Generator[str, Sequence[Move], Placement]
     if of_study:
         via.append(of_study[-1])
         return Placement(of_study[-1].patient, study, owner, tuple(via))
-    seen = {patient}
+    merges: list[Move] = []
+    patients = [patient]
     while following := [one for one in (yield subject_of(Level.PATIENT, patient)) if one.from_now_on]:
-        if following[-1].patient in seen:
+        merges.append(following[-1])
+        patient = merges[-1].patient
+        if patient in patients:
+            merges = _ended(merges, patients.index(patient))
+            patient = merges[-1].patient
             break
-        via.append(following[-1])
-        patient = following[-1].patient
-        seen.add(patient)
-    return Placement(patient, study, owner, tuple(via))
+        patients.append(patient)
+    return Placement(patient, study, owner, (*via, *merges))
+
+
+def _ended(merges: Sequence[Move], begin: int) -> list[Move]:
+    """Put merges that go round in a circle from the n-th on in an order in which the latest of these is the last."""
+    circle = merges[begin:]
+    latest = circle.index(max(circle, key=lambda move: (move.time, move.edit))) + 1
+    return [*merges[:begin], *circle[latest:], *circle[:latest]]
 
 
 def placement_edits(

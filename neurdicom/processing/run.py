@@ -11,6 +11,7 @@ import orjson
 
 from neurdicom import __version__
 from neurdicom.archive.selection_schemas import EITHER_SELECTION, FILTERS_OF_LEVEL, SELECTION_MEMBERS
+from neurdicom.catalog.projection import uid_field
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.pixels.encode.formats import OF_RESULTS
@@ -37,6 +38,7 @@ TOOLS: tuple[ToolType, ...] = ("plugin", "model")
 
 _BOOLEAN = {"type": "boolean"}
 _NULL = {"type": "null"}
+_STUDY_UID = uid_field(Level.STUDY)
 
 #: Members of a request that name the tool, its parameters, and the options of a job.
 ACTION_MEMBERS: dict[str, Any] = {
@@ -247,13 +249,19 @@ class ResolvedRun:
         sources = [[one.instance, one.sha256, one.frame, _edits(one)] for one in self.inputs]
         return sha256(_sorted([self.digest, sources, sha256(reply.body).hexdigest()])).hexdigest()
 
+    @property
+    def _moved_to(self) -> list[str]:
+        """UIDs of the studies that the first input says to be of by a move."""
+        return [edit["value"] for edit in self.inputs[0].edits if edit["field"] == _STUDY_UID]
+
     def to_wire(self, series: str, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:
         """Return the run for the worker that writes DICOM.
 
         Parameters
         ----------
         series : str
-            Id of the source's series: no two series of one UID get one derived series.
+            Id of the source's series: no two series of one UID get one derived series, nor one that was moved to
+            another study and what was derived of it before.
         slices : sequence of (int, int), optional
             Number of the input, and frame in it, for each slice of a volume, where their order is not that of the
             inputs.
@@ -269,7 +277,7 @@ class ResolvedRun:
             "tool": {name: getattr(tool, name) for name in names} | {"produces": dict(tool.produces)},
             "params": dict(self.request.params),
             "run": self.digest,
-            "series": series,
+            "series": "\\".join((series, *self._moved_to)),
         }
 
 

@@ -10,7 +10,7 @@ from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf
 from neurdicom.errors import Ambiguous, Conflict, NotFound
-from neurdicom.testing.arrivals import arrival, place_of
+from neurdicom.testing.arrivals import arrival, arrival_of, place_of
 from neurdicom.testing.catalog_places import one
 from neurdicom.testing.catalog_suite import CatalogSuite
 from neurdicom.testing.move_requests import (
@@ -207,6 +207,40 @@ class FollowingContract(CatalogSuite):
             study = await one(catalog, Level.STUDY, "1.2.1")
             assert (study["study_id"], study["patient"]) == ("one", "p2")
             assert len(await catalog.moves(Level.STUDY, "1.2.1")) == 1
+
+        self.run(test)
+
+    def test_a_study_whose_patient_becomes_known_keeps_its_moves(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            nameless = [arrival_of(1, series="2.1"), arrival_of(2, series="2.2"), arrival_of(3, series="2.3")]
+            await catalog.store([*nameless, arrival(4, patient="p4", study="1.2.4", series="2.4")])
+            await catalog.move(split(["2.2"]))
+            await catalog.move(series_to("1.2.4", "2.3", "series"))
+            for patient in (None, "A"):
+                await catalog.store([arrival_of(5, patient, series="2.1")])
+                listed = await catalog.moves(Level.STUDY, "1.2.1")
+                assert [move.edit for move in listed] == ["m", "series"], patient
+                assert [move.edit for move in await catalog.moves(Level.STUDY, MADE)] == ["m"]
+
+        self.run(test)
+
+    def test_merges_of_two_patients_into_each_other(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(two_patients())
+            await catalog.move(merge("p1", "p2", "first", from_now_on=True))
+            await catalog.move(study_to("p1", "1.2.1", "again", patient_id="P1"))
+            before = await listing(catalog)
+            await catalog.move(merge("p2", "p1", "second", from_now_on=True))
+            assert await found_by(catalog, Level.PATIENT) == ["p1"]
+            later = [arrival(4, study="1.2.4", series="2.4"), arrival(5, patient="p2", study="1.2.5", series="2.5")]
+            for new in later:
+                assert await placed(catalog, new) == ("p1", new.study), "both are the patient of the later merge"
+            assert await found_by(catalog, Level.PATIENT) == ["p1"]
+            await catalog.undo_move("second")
+            for new in later:
+                assert (await one(catalog, Level.STUDY, new.study))["patient"] == "p2"
+                await catalog.delete(Level.STUDY, new.study)
+            assert await listing(catalog) == before
 
         self.run(test)
 

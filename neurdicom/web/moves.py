@@ -71,9 +71,9 @@ class MergeHandler(_MoveHandler):
         "Merge a patient into another",
         Level.PATIENT,
         Level.PATIENT,
-        "All studies of the patient go to the other one, whose demographics they show. The id of the merged patient is "
-        "answered with 308 and that of the other. What comes later of these studies follows; other studies that come "
-        "later follow with `from_now_on`.",
+        "All studies of the patient go to the other one, whose demographics they show, and who gets its labels. The id "
+        "of the merged patient is answered with 308 and that of the other. What comes later of these studies "
+        "follows; other studies that come later follow with `from_now_on`.",
         MERGE,
     )
     async def post(self, patient: str) -> None:

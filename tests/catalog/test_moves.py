@@ -1,6 +1,7 @@
 """Where files lie by the moves in force, what they say then, and which key an entity of several has."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import permutations
 
 import orjson
@@ -136,12 +137,18 @@ def test_a_later_merge_of_a_patient_counts_alone() -> None:
     assert where([first, now]) == ("p2", "1.2", "p1"), "one that says nothing of what comes later changes nothing of it"
 
 
-def test_merges_in_a_circle_end() -> None:
-    there, back = of_patient("p1", "p2"), of_patient("p2", "p1")
-    assert place([there, back]) == Placement("p2", "1.2", "p1", (there,))
-    assert where([there, back], NaturalSeries("p2", "1.2", "1.2.1")) == ("p1", "1.2", "p2")
-    of_three = [of_patient("p1", "p2"), of_patient("p2", "p3"), of_patient("p3", "p2")]
-    assert where(of_three) == ("p3", "1.2", "p1")
+def test_of_merges_in_a_circle_the_latest_counts() -> None:
+    there, back = (replace(of_patient(*way), time=time) for *way, time in (("p1", "p2", "1"), ("p2", "p1", "2")))
+    assert place([there, back]) == Placement("p1", "1.2", "p1", (there, back))
+    other = NaturalSeries("p2", "1.2", "1.2.1")
+    assert place([there, back], other) == Placement("p1", "1.2", "p2", (there, back)), "both are one patient"
+    chain = (("p1", "p2", "3"), ("p2", "p3", "2"), ("p3", "p4", "4"), ("p4", "p2", "1"))
+    of_four = [replace(of_patient(*way), time=time) for *way, time in chain]
+    for patient in ("p1", "p2", "p3", "p4"):
+        placed = place(of_four, NaturalSeries(patient, "1.2", "1.2.1"))
+        assert (placed.patient, placed.owner) == ("p4", patient)
+        assert placed.via[-1] == of_four[2]
+        assert all(one in placed.via for one in of_four[1:]), "each may be undone"
     assert where([of_patient("p1", "p1")]) == ("p1", "1.2", "p1")
 
 

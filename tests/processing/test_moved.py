@@ -220,3 +220,26 @@ def test_results_of_what_is_displaced_outlive_another_merge(archive: Archive) ->
     archive.delete(edit_of(archive, f"/patients/{second.patient}"))
     for one in made.both:
         assert results(archive, patient=one.patient) == {kept[one.patient]}
+
+
+def test_what_is_derived_anew_of_a_series_that_was_moved_is_in_another_series(archive: Archive) -> None:
+    wrong, right = two()
+    for one in (wrong, right):
+        upload(archive.client, one.file)
+    url = f"/api/instances/{wrong.uid('instance')}/process/by_plugin/{PLUGIN}"
+
+    def derive() -> dict[str, Any]:
+        answer = archive.client.get(url, params={"give": "image", "store": "true"})
+        assert answer.status_code == 200, answer.text
+        return dict(archive.get(f"/instances/{answer.headers['X-Stored-Instances']}").json())
+
+    before = derive()
+    path = f"/series/{wrong.uid('series')}"
+    post(archive, f"{path}/move", {"study": right.uid("study")})
+    after = derive()
+    assert (before["study"], after["study"]) == (wrong.uid("study"), right.uid("study"))
+    conflicts = archive.get("/conflicts", limit=1000).json()
+    assert after["series"] not in {one["uid"] for one in conflicts}
+    assert after["series"] != before["series"], "one series is of one study"
+    archive.delete(edit_of(archive, path))
+    assert derive() == before, "the same result again"

@@ -189,6 +189,22 @@ def test_labels_go_along(archive: Archive) -> None:
     assert archive.get(f"/patients/{first.patient}").json()["labels"] == [patient_label]
 
 
+def test_a_merge_gives_the_labels_of_the_patient(archive: Archive) -> None:
+    wrong, right = instance(), instance()
+    stored(archive, wrong, right)
+    first, second = own(), own()
+    for patient, label in ((wrong.patient, first), (wrong.patient, "protected"), (right.patient, second)):
+        give(archive, f"/patients/{patient}", label)
+    merged = post(archive, f"/patients/{wrong.patient}/merge", {"into": right.patient})
+    assert merged["labels"] == sorted([first, second, "protected"]), "what was protected from a quota stays so"
+    assert [one["id"] for one in archive.get("/patients", labels=first).json()] == [right.patient]
+    archive.delete(edit_of(archive, f"/patients/{right.patient}"))
+    assert archive.get(f"/patients/{wrong.patient}").json()["labels"] == sorted([first, "protected"])
+    assert archive.get(f"/patients/{right.patient}").json()["labels"] == sorted([first, second, "protected"])
+    for patient in (wrong.patient, right.patient):
+        archive.delete(f"/patients/{patient}/labels/protected")
+
+
 def test_two_patients_that_are_merged_into_each_other_at_once(archive: Archive) -> None:
     for _ in range(3):
         pair = instance(), instance()
