@@ -83,7 +83,7 @@ async def verify_folder(
         total = await verification.count()
         with RateLimit(rate) as pace:
             async for series in verification.series():
-                await verification.check_series(series["id"], report, pace, sources)
+                await verification.check_series(series["key"], report, pace, sources)
                 progress(report.files, total)
             await verification.check_trash(report, pace, sources)
             await verification.find_unknown(report)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 from neurdicom.archive.hold import are_deletions_held
@@ -11,6 +12,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import NewInstance
 from neurdicom.coordination import BackgroundTasks
+from neurdicom.errors import NotFound
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +112,14 @@ class GarbageCollector:
         else:
             await self._blobs.delete(keys)
         await self._catalog.forget_garbage(keys)
+
+    async def sizes(self, keys: Sequence[str]) -> dict[str, int]:
+        """Look up the sizes of files that are garbage, and were not removed yet; 0 for one that is missing."""
+        found = dict.fromkeys(keys, 0)
+        for key in keys:
+            with suppress(NotFound):
+                found[key] = await self._blobs.size(key)
+        return found
 
     async def heal(self, duplicate: NewInstance, instance: str) -> bool:
         """Compare the file of a duplicate, which is garbage, with the stored one; return whether it has healed that.

@@ -139,7 +139,7 @@ class VerificationJobs:
 
 
 class VerificationRunner(Runner):
-    """Runner that checks all stored files; an item is the id of a series.
+    """Runner that checks all stored files; an item is the key of a series.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ class VerificationRunner(Runner):
     async def expand(self, job: Job) -> AsyncIterator[Item]:
         """Yield all series, and items for the files in the trash and those that no instance has."""
         async for series in self._verification.series():
-            yield Item(series["id"], series["images_count"])
+            yield Item(series["key"], series["images_count"])
         yield Item(_TRASH, 0)
         yield Item(_UNKNOWN, 0)
         job.summary = {**VerificationReport.begin().to_document(), "findings": []}

@@ -8,6 +8,7 @@ import pytest
 
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
+from neurdicom.testing.crash.holdings import KnownHoldings
 from neurdicom.testing.crash.ledger import Ledger, SampleInstance
 from tests.support.api import install, upload
 from tests.support.files import ROOT, dicom_file
@@ -46,7 +47,7 @@ def stored(tmp_path: Path) -> Iterator[tuple[Server, Ledger]]:
 def faults(server: Server, ledger: Ledger) -> str:
     """What the check finds."""
     http = ServerConnection(server.url)
-    check = CrashCheck(http, ledger, server.files)
+    check = CrashCheck(http, ledger, KnownHoldings(), server.files)
     check.run()
     http.close()
     return "\n".join(check.faults)

@@ -15,9 +15,10 @@ from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.ledger import Ledger
+from neurdicom.testing.crash.recyclers import Recycler, Reviser, Scavenger, TwinStower, TwinUploader
 from neurdicom.testing.crash.users import Deleter, Editor, Labeller, Processor, Searcher, StudyMover, Verifier
 from neurdicom.testing.crash.writers import FormWriter, RawWriter, Resender, StowWriter, ZipWriter
-from tests.support.dimse.crash_actors import DimseWriter, Retriever, add_nodes
+from tests.support.dimse.crash_actors import DimseWriter, Retriever, TwinSender, add_nodes
 from tests.support.files import ROOT, dicom_file
 from tests.support.packages import package
 from tests.support.server import Server
@@ -38,6 +39,12 @@ ACTORS: Sequence[type[Actor]] = (
     Processor,
     Resender,
     Verifier,
+    Recycler,
+    Reviser,
+    TwinUploader,
+    TwinStower,
+    TwinSender,
+    Scavenger,
 )
 
 #: What is killed; a server most often.
@@ -174,16 +181,17 @@ class CrashRounds:
     def _check(self, what: str, actors: Sequence[Actor]) -> str:
         self._become_quiet()
         http = ServerConnection(self.site.url)
-        check = CrashCheck(http, self.site.ledger, self.server.files)
+        check = CrashCheck(http, self.site.ledger, self.site.holdings, self.server.files)
         check.run()
         http.close()
         log = self._log + self.server.log
         faults = self.site.faults + check.faults + [line for line in log.splitlines() if DEFECTS.search(line)]
         said = (
             f"round {self._round}, seed {self.seed}: {what}, {sum(actor.acts for actor in actors)} acts; "
-            f"{len(check.there)} instances are there"
+            f"{len(check.there) + len(check.held)} instances are there"
         )
         assert not faults, "\n".join([said, *faults[:40], "", *remarkable(log)[-30:]])
+        self.site.holdings.restart(check.held)
         self.site.ledger.restart(check.there, check.descriptions, check.labels, check.patients)
         return said
 
@@ -196,7 +204,8 @@ class CrashRounds:
         self.server.output.clear()
 
     def _actors(self) -> list[Actor]:
-        DimseWriter.port, Retriever.node_url = self.server.dimse_port, self.node.url
+        DimseWriter.port = TwinSender.port = self.server.dimse_port
+        Retriever.node_url = self.node.url
         first = self._round * 10_000
         return [kind(self.site, place, first, f"{self.seed} {self._round}") for place, kind in enumerate(ACTORS)]
 

@@ -111,7 +111,8 @@ class LabelsAside:
             await self._documents.delete(KIND, *(note.key for note in notes))
 
     async def recover(self) -> None:
-        """Finish deletions for good that a crash cut short."""
+        """Finish deletions for good that a crash cut short, and forget names of labels that it left."""
+        await self._store.forget_unused_names()
         query = DocumentQuery(after=_PURGE, limit=1, counted=False)
         while found := (await self._documents.query(KIND, query)).items:
             place = NotedLabel.from_document(found[0]).place

@@ -76,9 +76,13 @@ class LabelStore:
         """Store labels; may be repeated."""
         if not marks:
             return
-        await self._documents.put(KIND, {mark.key: _indexed(mark) for mark in marks})
-        # After them, since `_forget_name` looks for marks after it has deleted a name.
         names = dict.fromkeys(mark.label for mark in marks)
+        await self._put_names(names)  # first: a crash leaves a name that nothing has, which the next start forgets
+        await self._documents.put(KIND, {mark.key: _indexed(mark) for mark in marks})
+        # After them, too, since `_forget_name` looks for marks after it has deleted a name.
+        await self._put_names(names)
+
+    async def _put_names(self, names: Iterable[str]) -> None:
         await self._documents.put(
             NAME_KIND, {name: IndexedDocument({"label": name}, [("label", name)]) for name in names}
         )
@@ -98,7 +102,13 @@ class LabelStore:
             return
         await self._documents.delete(NAME_KIND, name)
         if await self._is_used(name):  # given again meanwhile
-            await self._documents.put(NAME_KIND, {name: IndexedDocument({"label": name}, [("label", name)])})
+            await self._put_names([name])
+
+    async def forget_unused_names(self) -> None:
+        """Forget names that nothing has, which a crash has left."""
+        names, _ = await self.names(limit=None)
+        for name in names:
+            await self._forget_name(name)
 
     async def _is_used(self, name: str) -> bool:
         for level in Level:
@@ -108,13 +118,13 @@ class LabelStore:
                 return True
         return False
 
-    async def names(self, *, limit: int, offset: int, descending: bool) -> tuple[list[str], int]:
+    async def names(self, *, limit: int | None, offset: int = 0, descending: bool = False) -> tuple[list[str], int]:
         """List a page of the labels that are in use, by code points.
 
         Parameters
         ----------
         limit, offset : int
-            Labels on the page and before it.
+            Labels on the page, all by None, and before it.
         descending : bool
             True to reverse the order.
 

@@ -184,7 +184,8 @@ class TrashService:
         await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
         await self._observer.labels.set_aside(entry.place)
         sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
-        size, edits = sum(sizes.get(key, 0) for key in keys), await edits_of_gone(self._catalog, entry)
+        late = await self._garbage.sizes([key for key in keys if key not in sizes])  # arrived since they were located
+        size, edits = sum((sizes | late)[key] for key in keys), await edits_of_gone(self._catalog, entry)
         entry = await self._records.advance(entry, TrashState.KEPT, instances=len(keys), bytes=size, edits=edits)
         try:
             await self._garbage.collect(dict.fromkeys(keys, entry.place))

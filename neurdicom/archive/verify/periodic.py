@@ -105,7 +105,7 @@ class PeriodicCheck:
             async with renewal:
                 saved = time.monotonic()
                 async for series in self._verification.series(after or None):
-                    await self._verification.check_series(series["id"], report, pace)
+                    await self._verification.check_series(series["key"], report, pace)
                     after = series["id"]
                     if time.monotonic() >= saved + SAVE_SECONDS:
                         await self._save(report, after)

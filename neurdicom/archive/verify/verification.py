@@ -151,7 +151,7 @@ class Verification:
         Parameters
         ----------
         series : str
-            Id of the series; of one that is gone there are no files.
+            Key of the series; of one that is gone there are no files.
         report : VerificationReport
             Gets the counts and the findings.
         pace : callable, optional

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from neurdicom.testing.crash.connection import ServerAnswer, ServerConnection, ServerLost
+from neurdicom.testing.crash.holdings import KnownHoldings
 from neurdicom.testing.crash.ledger import Ledger, SampleInstance
 
 #: Seconds between two requests of an actor, at most; and before it tries again to reach a server that is gone.
@@ -29,6 +30,8 @@ class CrashSite:
         Where the server listens; another one after each start.
     ledger : Ledger
         What was sent and acknowledged.
+    holdings : KnownHoldings
+        What is known of instances that one actor alone changes.
     make : callable
         Makes a file from a Patient ID, the UIDs of study, series and instance, and a comment that changes its bytes.
     root : str
@@ -46,6 +49,7 @@ class CrashSite:
     ledger: Ledger
     make: Callable[[str, str, str, str, str], bytes]
     root: str
+    holdings: KnownHoldings = field(default_factory=KnownHoldings)
     refusals: frozenset[int] = frozenset()
     refused: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.testing.crash.connection import ServerConnection
-from neurdicom.testing.crash.ledger import Ledger, digests
+from neurdicom.testing.crash.holdings import Identity, KnownHoldings
+from neurdicom.testing.crash.holdings_check import HoldingsCheck
+from neurdicom.testing.crash.ledger import Ledger, SampleInstance, digests
+from neurdicom.testing.crash.listing import ArchiveListing
 
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
 
@@ -22,6 +25,8 @@ class CrashCheck:
         The server.
     ledger : Ledger
         What was sent and acknowledged.
+    holdings : KnownHoldings
+        What is known of instances that one actor alone changes.
     data : Path
         Its data folder, whose files are compared with the catalog.
 
@@ -31,6 +36,8 @@ class CrashCheck:
         What is wrong.
     there : dict of str to str
         SHA-256 of the files that the server gives, by SOP Instance UID.
+    held : dict of (str, str) to str
+        Those of the instances that one actor alone changes, by Patient ID and SOP Instance UID.
     descriptions : dict of str to str
         Descriptions of the studies that were edited and are there.
     labels : dict of str to list of str
@@ -39,12 +46,14 @@ class CrashCheck:
         Patient IDs of the studies that were moved and are there.
     """
 
-    def __init__(self, http: ServerConnection, ledger: Ledger, data: Path) -> None:
+    def __init__(self, http: ServerConnection, ledger: Ledger, holdings: KnownHoldings, data: Path) -> None:
         self._http = http
         self._ledger = ledger
+        self._holdings = holdings
         self._data = data
         self.faults: list[str] = []
         self.there: dict[str, str] = {}
+        self.held: dict[Identity, str] = {}
         self.descriptions: dict[str, str] = {}
         self.labels: dict[str, list[str]] = {}
         self.patients: dict[str, str] = {}
@@ -57,30 +66,35 @@ class CrashCheck:
             self._fault(str(error))
 
     def _run(self) -> None:
-        instances = {each["id"]: each for each in self._http.pages("/api/instances")}
-        self._check_files(instances)
-        self._check_hierarchy(instances)
-        self._check_search(instances)
+        listing = ArchiveListing.read(self._http)
+        holdings = HoldingsCheck(self._http, self._holdings, self._data / "blobs", listing)
+        holdings.run()
+        self.faults += holdings.faults
+        self.held = holdings.there
+        self._check_files(listing)
+        self._check_hierarchy(listing)
+        self._check_search(listing)
         self._check_edits()
         self._check_labels()
         self._check_blobs()
         self._empty_trash()
-        self._check_storage(instances)
-        self._check_results()
+        self._check_storage(listing)
+        self._check_results(listing)
 
     def _fault(self, text: str) -> None:
         self.faults.append(text)
 
     # -- instances -------------------------------------------------------------------------------------------
 
-    def _check_files(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+    def _check_files(self, listing: ArchiveListing) -> None:
         """Compare the files with what may be there, bit for bit."""
-        for uid in instances.keys() - self._ledger.samples.keys():
-            self._fault(f"instance {uid} is listed, and nobody sent it")
+        for id, each in listing.instances.items():
+            if self._sample(listing, each) is None:
+                self._fault(f"instance {id} is listed, and nobody sent it: it is of {listing.place(each)}")
         for uid, expected in self._ledger.expectations().items():
             answer = self._http.get(f"/api/instances/{uid}/file?original=true")
             if answer.status == HTTPStatus.NOT_FOUND:
-                if uid in instances:
+                if uid in listing.instances:
                     self._fault(f"instance {uid} is listed, and its file is 404")
                 if not expected.may_be_absent:
                     self._fault(f"instance {uid} was acknowledged, and is lost")
@@ -90,29 +104,31 @@ class CrashCheck:
                 continue
             found = digests(answer.body)
             self.there[uid] = found[0]
-            if uid not in instances:
+            if uid not in listing.instances:
                 self._fault(f"instance {uid} has a file, and is not listed")
             if not expected.files:
                 self._fault(f"instance {uid} was deleted, which was acknowledged, and is there")
             elif not expected.files & {*found}:
                 self._fault(f"instance {uid} has the bytes {found}; {sorted(expected.files)} were sent")
 
-    def _check_hierarchy(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+    def _sample(self, listing: ArchiveListing, instance: Mapping[str, Any]) -> SampleInstance | None:
+        """Find what was sent as a listed instance."""
+        holding = self._holdings.find(listing.identity(instance))
+        return self._ledger.samples.get(instance["sop_instance_uid"]) if holding is None else holding.sample
+
+    def _check_hierarchy(self, listing: ArchiveListing) -> None:
         """Compare parents with what files or moves say, and counts with the lists, at every level."""
         moved = self._ledger.patients()
-        patients = {each["id"]: each for each in self._http.pages("/api/patients")}
-        studies = {each["id"]: each for each in self._http.pages("/api/studies")}
-        series = {each["id"]: each for each in self._http.pages("/api/series")}
-        for uid, each in instances.items():
-            sample = self._ledger.samples.get(uid)
-            patient = patients.get(each["patient"], {}).get("patient_id")
+        patients, studies, series, instances = listing.patients, listing.studies, listing.series, listing.instances
+        for id, each in instances.items():
+            sample, (patient, study, own) = self._sample(listing, each), listing.place(each)
             if sample is None:
                 continue
             may_be = {one or sample.patient_id for one in moved.get(sample.study, {""})}
-            if patient not in may_be or (each["study"], each["series"]) != (sample.study, sample.series):
-                found = (patient, each["study"], each["series"])
-                self._fault(f"instance {uid} is of {found}; its file says {sample}, and its patient is one of {may_be}")
-            if sample.study in moved and patient != self.patients.setdefault(sample.study, str(patient)):
+            if patient not in may_be or (study, own) != (sample.study, sample.series):
+                found = (patient, study, own)
+                self._fault(f"instance {id} is of {found}; its file says {sample}, and its patient is one of {may_be}")
+            if sample.study in moved and patient != self.patients.setdefault(sample.study, patient):
                 self._fault(f"study {sample.study} is of the patients {patient} and {self.patients[sample.study]}")
         self._compare("images_count", patients, Counter(each["patient"] for each in instances.values()))
         self._compare("images_count", studies, Counter(each["study"] for each in instances.values()))
@@ -129,21 +145,23 @@ class CrashCheck:
             if shown.get(id) != counts.get(id):
                 self._fault(f"{name} of {id} is {shown.get(id)}; its instances or children are {counts.get(id)}")
 
-    def _check_search(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
-        """Compare QIDO-RS, a study at a time, and filters of the API with the list."""
+    def _check_search(self, listing: ArchiveListing) -> None:
+        """Compare QIDO-RS, a study of a patient at a time, and filters of the API with the list."""
         wanted: defaultdict[tuple[str, str], set[tuple[str, str]]] = defaultdict(set)
-        for uid in instances.keys() & self._ledger.samples.keys():
-            sample = self._ledger.samples[uid]
-            patient_id = self.patients.get(sample.study, sample.patient_id)
-            wanted[patient_id, sample.study].add((sample.series, uid))
+        of_uid: defaultdict[str, set[str]] = defaultdict(set)
+        for id, each in listing.instances.items():
+            patient_id, study, series = listing.place(each)
+            wanted[patient_id, study].add((series, each["sop_instance_uid"]))
+            of_uid[study].add(id)
         for (patient_id, study), members in wanted.items():
             answer = self._http.get(f"/dicom-web/instances?StudyInstanceUID={study}&PatientID={patient_id}&limit=1000")
             found = answer.json() if answer.status == HTTPStatus.OK else []
             if {(_value(each, _SERIES_UID), _value(each, _INSTANCE_UID)) for each in found} != members:
                 self._fault(f"QIDO-RS finds {len(found)} instances of study {study}; they are {len(members)}")
-            listed = self._http.pages(f"/api/instances?study={study}")
-            if {(each["series"], each["id"]) for each in listed} != members:
-                self._fault(f"the API finds {len(listed)} instances of study {study}; they are {len(members)}")
+        for study, ids in of_uid.items():
+            listed = [each["id"] for each in self._http.pages(f"/api/instances?study={study}")]
+            if sorted(listed) != sorted(ids):
+                self._fault(f"the API finds {len(listed)} instances of study {study}; they are {len(ids)}")
         answer = self._http.get("/dicom-web/studies?limit=1000")
         studies = answer.json() if answer.status == HTTPStatus.OK else []
         found_studies = {(_value(each, _PATIENT_ID), _value(each, _STUDY_UID)) for each in studies}
@@ -184,7 +202,7 @@ class CrashCheck:
             found[sha256] += 1
             if sha256 not in path.name:
                 self._fault(f"the file {path.name} has other bytes: their SHA-256 is {sha256}")
-        wanted = Counter(self.there.values())
+        wanted = Counter([*self.there.values(), *self.held.values()])
         for sha256 in (found - wanted).elements():
             self._fault(f"a file with SHA-256 {sha256} lies in blobs/, and no instance has it")
         for sha256 in (wanted - found).elements():
@@ -204,7 +222,7 @@ class CrashCheck:
             for path in _files(self._data / "blobs" / place):
                 self._fault(f"the file {path.name} is left in {place}/, and the trash is empty")
 
-    def _check_storage(self, instances: Mapping[str, Mapping[str, Any]]) -> None:
+    def _check_storage(self, listing: ArchiveListing) -> None:
         """Check the bytes that count, after the trash was emptied, and that no file counts as damaged: none is."""
         answer = self._http.get("/api/storage")
         if answer.status != HTTPStatus.OK:
@@ -213,19 +231,19 @@ class CrashCheck:
         storage = answer.json()
         if storage["damaged"]["count"]:
             self._fault(f"files count as damaged: {storage['damaged']}")
-        kinds = {"instances": [each["size"] for each in instances.values()], "trash": []}
+        kinds = {"instances": [each["size"] for each in listing.instances.values()], "trash": []}
         for kind, sizes in kinds.items():
             if storage[kind] != {"count": len(sizes), "bytes": sum(sizes)}:
                 self._fault(
                     f"count and bytes of {kind} are {storage[kind]}; they are {len(sizes)} of {sum(sizes)} bytes"
                 )
 
-    def _check_results(self) -> None:
+    def _check_results(self, listing: ArchiveListing) -> None:
         """Check that each result answers, and that no file is there that none has."""
         contents = 0
         for result in self._http.pages("/api/results"):
             for one in result["instances"]:
-                if one not in self.there:
+                if one not in listing.instances:
                     self._fault(f"result {result['id']} is of instance {one}, which is not there")
             answer = self._http.get(f"/api/results/{result['id']}/content")
             if answer.status != HTTPStatus.OK:

@@ -83,7 +83,11 @@ class Expectation:
     may_be_absent: bool
 
 
-def expectation(stores: Iterable[tuple[RecordedRequest, str]], deletions: Iterable[RecordedRequest]) -> Expectation:
+def expectation(
+    stores: Iterable[tuple[RecordedRequest, str]],
+    deletions: Iterable[RecordedRequest],
+    restorations: Iterable[tuple[RecordedRequest, bool]] = (),
+) -> Expectation:
     """Compute what may be there of an instance after operations that partly ran at the same time.
 
     An operation that began after another one was acknowledged comes after it; all others may have happened in any
@@ -95,20 +99,27 @@ def expectation(stores: Iterable[tuple[RecordedRequest, str]], deletions: Iterab
         Operations that store the instance, and the digests of what is sent.
     deletions : iterable of RecordedRequest
         Operations that delete it.
+    restorations : iterable of (RecordedRequest, bool)
+        Operations that may bring it back from the trash, with bytes that were sent before, and whether each restores an
+        earlier version, which takes the place of what is there.
 
     Returns
     -------
     Expectation
     """
-    stores, deletions = list(stores), list(deletions)
+    stores, deletions, restorations = list(stores), list(deletions), list(restorations)
     certain = [one for one, _ in stores if one.is_acknowledged] + [one for one in deletions if one.is_acknowledged]
 
     def may_be_last(one: RecordedRequest) -> bool:
         return not any(later.begin > one.end for later in certain)
 
     never_stored = not any(one.is_acknowledged for one, _ in stores)
+    last = {digest for one, digest in stores if may_be_last(one)}
+    for restoring, is_version in restorations:
+        if may_be_last(restoring) and (is_version or any(one.begin < restoring.end for one in deletions)):
+            last |= {digest for one, digest in stores if one.begin < restoring.end}
     return Expectation(
-        frozenset(digest for one, digest in stores if may_be_last(one)),
+        frozenset(last),
         never_stored or any(may_be_last(one) for one in deletions),
     )
 
@@ -128,6 +139,7 @@ class Ledger:
         self.samples: dict[str, SampleInstance] = {}
         self._stores: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
         self._deletions: defaultdict[tuple[str, str], list[RecordedRequest]] = defaultdict(list)
+        self._restorations: defaultdict[tuple[str, str], list[tuple[RecordedRequest, bool]]] = defaultdict(list)
         self._edits: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
         self._labels: defaultdict[str, dict[str, frozenset[bool]]] = defaultdict(dict)
         self._moves: defaultdict[str, list[tuple[RecordedRequest, str]]] = defaultdict(list)
@@ -159,6 +171,23 @@ class Ledger:
         with self._lock:
             operation = RecordedRequest(next(self._time))
             self._deletions[level, uid].append(operation)
+            return operation
+
+    def begin_restore(self, level: str, uid: str, *, is_version: bool) -> RecordedRequest:
+        """Record that an entry of the trash is about to be restored; nobody knows which of its instances it has.
+
+        Parameters
+        ----------
+        level : str
+            `study`, `series` or `instance`.
+        uid : str
+            Its UID.
+        is_version : bool
+            Whether it is an earlier version of an instance.
+        """
+        with self._lock:
+            operation = RecordedRequest(next(self._time))
+            self._restorations[level, uid].append((operation, is_version))
             return operation
 
     def begin_edit(self, study: str, value: str) -> RecordedRequest:
@@ -300,8 +329,10 @@ class Ledger:
         with self._lock:
             found = RecordedRequest(next(self._time), next(self._time))
             self.samples = {uid: self.samples[uid] for uid in there if uid in self.samples}
-            for recorded in (self._stores, self._deletions, self._edits, self._moves, self._labels, self._owned):
+            for recorded in (self._stores, self._deletions, self._restorations, self._edits, self._moves):
                 recorded.clear()
+            self._labels.clear()
+            self._owned.clear()
             for uid, sample in self.samples.items():
                 self._stores[uid].append((found, there[uid]))
                 self._owned[_owner(sample)].append(uid)
@@ -315,7 +346,11 @@ class Ledger:
     def _expectation(self, uid: str) -> Expectation:
         sample = self.samples[uid]
         entities = (("study", sample.study), ("series", sample.series), ("instance", uid))
-        return expectation(self._stores[uid], [one for each in entities for one in self._deletions.get(each, ())])
+        return expectation(
+            self._stores[uid],
+            [one for each in entities for one in self._deletions.get(each, ())],
+            [one for each in entities for one in self._restorations.get(each, ())],
+        )
 
 
 def _last_values(changes: Sequence[tuple[RecordedRequest, str]]) -> frozenset[str]:

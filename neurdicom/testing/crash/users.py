@@ -18,7 +18,7 @@ _CHECK_SECONDS = 3.0
 
 
 class Deleter(Actor):
-    """Deletes an instance, a series or a study."""
+    """Deletes an instance, a series or a study, sometimes for good."""
 
     def act(self) -> None:
         """Delete something that is there, of those that are not edited or labelled."""
@@ -35,7 +35,8 @@ class Deleter(Actor):
         )
         path = {"instance": "instances", "series": "series", "study": "studies"}[level]
         deleting = self.site.ledger.begin_delete(level, uid)
-        answer = self.check(self.http.request("DELETE", f"/api/{path}/{uid}"), [HTTPStatus.NO_CONTENT, _GONE])
+        purge = "?purge=true" if self.random.random() < 0.2 else ""
+        answer = self.check(self.http.request("DELETE", f"/api/{path}/{uid}{purge}"), [HTTPStatus.NO_CONTENT, _GONE])
         if answer.status == HTTPStatus.NO_CONTENT:
             self.site.ledger.acknowledge(deleting)
 

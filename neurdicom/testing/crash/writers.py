@@ -12,10 +12,13 @@ from neurdicom.testing.crash.connection import ServerAnswer
 from neurdicom.testing.crash.ledger import RecordedRequest, SampleInstance
 
 _BOUNDARY = "a7f3b0-crash"
+#: Media type of a request of STOW-RS.
+STOW = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
+
 _STORED = ("stored", "duplicate", "replaced")
 
 #: Referenced SOP Sequence and Referenced SOP Instance UID of a Store Instances Response (PS3.18 10.5.3).
-_REFERENCED = "00081199"
+REFERENCED = "00081199"
 _REFERENCED_UID = "00081155"
 
 
@@ -91,11 +94,10 @@ class StowWriter(Actor):
         """Send instances."""
         samples = self.samples(self.random.randint(2, 6))
         sending = self.site.ledger.begin_store(samples)
-        kind = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
-        answer = self.http.request("POST", "/dicom-web/studies", multipart(samples, "related"), kind)
+        answer = self.http.request("POST", "/dicom-web/studies", multipart(samples, "related"), STOW)
         good = self.statuses(HTTPStatus.OK, partly=HTTPStatus.ACCEPTED)
         if self.check(answer, good).status in good:
-            references = answer.json()[_REFERENCED]["Value"]
+            references = answer.json()[REFERENCED]["Value"]
             self.site.ledger.acknowledge(sending, [each[_REFERENCED_UID]["Value"][0] for each in references])
 
 

@@ -248,6 +248,35 @@ def test_labels_are_where_their_entity_is_after_a_crash_at_any_write(tmp_path: P
     asyncio.run(go())
 
 
+@pytest.mark.parametrize("what", ["give", "take"])
+def test_the_list_of_labels_has_those_in_use_after_a_crash_at_any_write(tmp_path: Path, what: str) -> None:
+    one = instance()
+
+    async def crash(stored: ArchiveSite, step: int) -> bool:
+        site, study = TrashSite(stored), one.key("study")
+        await stored.add(one.file)
+        if what == "take":
+            await site.labels.give(Level.STUDY, study, "a", user=None)
+        work: dict[str, Callable[[], Awaitable[Any]]] = {
+            "give": lambda: site.labels.give(Level.STUDY, study, "a", user=None),
+            "take": lambda: site.labels.take(Level.STUDY, study, "a"),
+        }
+        is_cut_short = await cut_short(work[what], stored.catalog, step)
+        site = await next_process(stored)
+        uses, _ = await site.labels.page(limit=10)
+        assert [use.label for use in uses] == await site.labels.of(Level.STUDY, study)
+        return is_cut_short
+
+    async def go() -> None:
+        for step in range(100):
+            async with open_archive(tmp_path / str(step)) as stored:
+                if not await crash(stored, step):
+                    return
+        raise AssertionError("there is no end of writes")
+
+    asyncio.run(go())
+
+
 def test_a_label_that_is_given_while_its_study_is_deleted_is_not_lost(tmp_path: Path) -> None:
     one = instance()
 

@@ -231,6 +231,19 @@ def test_a_slow_check_ends_with_the_server_and_when_it_is_cancelled(own: Server)
     wait_for(lambda: NodesClient(own.client).job(job)["state"] == "cancelled", "the end of the job")
 
 
+def test_uids_that_others_come_to_have_while_files_are_checked(own: Server) -> None:
+    """The series that were listed have other ids then, and are checked all the same."""
+    for series in (1, 2):
+        big: dict[str, Any] = {"Rows": 200, "Columns": 200, "PixelData": bytes(40_000)} if series == 1 else {}
+        upload(own.client, dicom_file(1, series=series, **big))
+    jobs = NodesClient(own.client)
+    job = own.client.post("/api/storage/verify", json={"rate": 0.02}).json()["id"]
+    jobs.when(job, lambda now: now["state"] == "running")
+    upload(own.client, dicom_file(1, series=2, patient="Other-1"))
+    ended = jobs.ended(job)
+    assert (ended["state"], ended["failed"], ended["results"]["damaged"]) == ("done", 0, 0), ended
+
+
 def requests(own: Server, body: Any) -> int:
     return own.client.post("/api/storage/verify", json=body).status_code
 

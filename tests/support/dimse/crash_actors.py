@@ -2,10 +2,12 @@
 
 import time
 from http import HTTPStatus
+from typing import Any
 
 from neurdicom.testing.crash.actors import Actor, CrashSite, ServerRefused
 from neurdicom.testing.crash.connection import ServerConnection, ServerLost
 from neurdicom.testing.crash.ledger import SampleInstance
+from neurdicom.testing.crash.recyclers import TwinOwner
 from tests.support.dimse.instances import from_file
 from tests.support.dimse.peer import EXPLICIT, SECONDARY_CAPTURE, Ended, RawPeer, Rejected
 
@@ -16,26 +18,50 @@ JOB_SECONDS = 3.0
 OUT_OF_RESOURCES = 0xA700
 
 
+class DimseStorage:
+    """Association of an actor for C-STORE, made anew when it breaks."""
+
+    def __init__(self) -> None:
+        self._peer: RawPeer | None = None
+
+    def store(self, port: int, content: bytes) -> int:
+        """Send an instance. Raises `ServerLost` where the association breaks, or there is none."""
+        one = from_file(content)
+        try:
+            if self._peer is None:
+                self._peer = RawPeer(port).associate((SECONDARY_CAPTURE, [EXPLICIT]))
+            return int(self._peer.store(1, one.sop_class, one.uid, one.dataset).Status)
+        except (Ended, Rejected, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            self.drop()
+            raise ServerLost(f"C-STORE: {error!r}") from error
+
+    def drop(self) -> None:
+        """Break the association. Idempotent."""
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.socket.close()
+
+
 class DimseWriter(Actor):
     """Sends instances by C-STORE; one whose association breaks is sent again."""
 
     as_dataset = True
     port = 0
-    _peer: RawPeer | None = None
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._storage = DimseStorage()
 
     def act(self) -> None:
         """Send an instance until it is acknowledged."""
         [sample] = self.samples(1)
-        one = from_file(sample.content)
         while not self.is_stopping:
             sending = self.site.ledger.begin_store([sample])
             try:
-                peer = self._associate()
-                status = peer.store(1, one.sop_class, one.uid, one.dataset).Status
-            except (Ended, Rejected, OSError) as error:
-                if isinstance(error, TimeoutError):
-                    raise
-                self._drop()
+                status = self._storage.store(self.port, sample.content)
+            except ServerLost:
                 time.sleep(POLL)
                 continue
             if status == OUT_OF_RESOURCES and self.site.refusals:
@@ -46,23 +72,39 @@ class DimseWriter(Actor):
             else:
                 self.site.ledger.acknowledge(sending)
             if self.random.random() < 0.1:
-                self._drop()
+                self._storage.drop()
             return
         raise ServerLost("no association until the end")
 
-    def _associate(self) -> RawPeer:
-        if self._peer is None:
-            self._peer = RawPeer(self.port).associate((SECONDARY_CAPTURE, [EXPLICIT]))
-        return self._peer
+    def close(self) -> None:
+        """Close its connections."""
+        self._storage.drop()
+        super().close()
 
-    def _drop(self) -> None:
-        peer, self._peer = self._peer, None
-        if peer is not None:
-            peer.socket.close()
+
+class TwinSender(TwinOwner):
+    """Sends UIDs by C-STORE that others send as well, of a patient of its own."""
+
+    as_dataset = True
+    port = 0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._storage = DimseStorage()
+
+    def send(self, sample: SampleInstance) -> bool:
+        """Send an instance by C-STORE."""
+        status = self._storage.store(self.port, sample.content)
+        if status == OUT_OF_RESOURCES and self.site.refusals:
+            self.site.refused[status] += 1
+            raise ServerRefused("A700H")
+        if status != 0:
+            self.site.report(f"{self.name}: C-STORE is answered with {status:04X}H")
+        return status == 0
 
     def close(self) -> None:
         """Close its connections."""
-        self._drop()
+        self._storage.drop()
         super().close()
 
 

@@ -1,0 +1,163 @@
+"""Actors that use the trash and earlier versions, and that send UIDs which others have, too."""
+
+from dataclasses import replace
+from http import HTTPStatus
+
+from neurdicom.testing.crash.actors import Actor
+from neurdicom.testing.crash.ledger import SampleInstance
+from neurdicom.testing.crash.own import OwningActor, OwnStudy
+from neurdicom.testing.crash.users import Editor, Labeller
+from neurdicom.testing.crash.writers import REFERENCED, STOW, multipart, stored_of
+
+_LEVELS = ("instance", "instance", "series", "study")
+
+#: Number in the UIDs of those that several patients have.
+_SHARED = 99
+
+
+class HttpOwner(OwningActor):
+    """Owner of instances that it uploads."""
+
+    def send(self, sample: SampleInstance) -> bool:
+        """Upload an instance."""
+        answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
+        good = self.statuses(HTTPStatus.OK, HTTPStatus.CREATED, partly=HTTPStatus.MULTI_STATUS)
+        return self.check(answer, good).status in good and bool(stored_of(answer))
+
+    def own_sample(self, study: OwnStudy) -> SampleInstance:
+        """Make an instance of a study that it does not have."""
+        self._number += 1
+        others = list(study.samples.values())
+        uid = others[0].study if others else f"{self.site.root}.{self.place}.{self._number}"
+        patient = others[0].patient_id if others else f"{self.name}-{self._number // 20}"
+        series = f"{uid}.{self._number % 2}"
+        return self.file(patient, uid, series, f"{series}.{self._number}")
+
+    def changed(self, sample: SampleInstance) -> SampleInstance:
+        """Make other bytes of an instance."""
+        self._number += 1
+        one = self.file(sample.patient_id, sample.study, sample.series, sample.instance, f"version {self._number}")
+        return replace(one, as_dataset=self.as_dataset)
+
+    def recycle(self, study: OwnStudy) -> None:
+        """Delete something that is there, or restore or empty what lies in the trash."""
+        if study.trash and self.random.random() < 0.6:
+            reason = self.random.choice(list(study.trash))
+            change = self.restore if self.random.random() < 0.7 else self.empty
+            change(study, reason)
+        elif present := study.present:
+            purge = self.random.random() < 0.15
+            self.delete(study, self.random.choice(_LEVELS), self.random.choice(present), purge=purge)
+
+
+class Recycler(HttpOwner):
+    """Deletes, restores, empties and purges, and sends again what lies in the trash."""
+
+    def use(self, study: OwnStudy) -> None:
+        """Send an instance or use the trash, and look at what is there."""
+        absent = [study.samples[uid] for uid, digest in study.current.items() if digest is None]
+        chance = self.random.random()
+        if not study.samples or chance < 0.35:
+            self.store(study, self.own_sample(study))
+        elif absent and chance < 0.5:
+            again = self.random.choice(absent)
+            self.store(study, again if self.random.random() < 0.5 else self.changed(again))
+        elif chance < 0.9:
+            self.recycle(study)
+        else:
+            self.look(study)
+
+
+class Reviser(HttpOwner):
+    """Sends other bytes of instances, and makes earlier versions the current ones."""
+
+    def use(self, study: OwnStudy) -> None:
+        """Send bytes, or restore a version."""
+        chance, present = self.random.random(), study.present
+        if not present or chance < 0.2:
+            self.store(study, self.own_sample(study))
+            return
+        sample = self.random.choice(present)
+        versions = sorted(study.versions[sample.instance])
+        if chance < 0.55:
+            self.store(study, self.changed(sample))
+        elif chance < 0.8 and versions:
+            self.restore_version(study, sample, self.random.choice(versions))
+        elif chance < 0.9:
+            self.recycle(study)
+        else:
+            self.look(study)
+
+
+class TwinOwner(HttpOwner):
+    """Base of actors that send the same UIDs, each of a patient of its own; what is done to one reaches no other."""
+
+    def own_sample(self, study: OwnStudy) -> SampleInstance:
+        """Make an instance whose UIDs the others send as well."""
+        others = list(study.samples.values())
+        self._number += not others  # the others begin the same studies
+        uid = others[0].study if others else f"{self.site.root}.{_SHARED}.{self._number}"
+        series = f"{uid}.{len(others) % 2}"
+        patient = f"{self.name}-{uid.rsplit('.', 1)[1]}"
+        return self.file(patient, uid, series, f"{series}.{len(others) + 1}")
+
+    def use(self, study: OwnStudy) -> None:
+        """Send an instance or use the trash, and look at what is there."""
+        chance = self.random.random()
+        if not study.present or chance < 0.5:
+            self.store(study, self.own_sample(study))
+        elif chance < 0.8:
+            self.recycle(study)
+        else:
+            self.look(study)
+
+
+class TwinUploader(TwinOwner):
+    """Uploads UIDs that others send as well."""
+
+
+class TwinStower(TwinOwner):
+    """Sends UIDs by STOW-RS that others send as well."""
+
+    def send(self, sample: SampleInstance) -> bool:
+        """Send an instance by STOW-RS."""
+        answer = self.http.request("POST", "/dicom-web/studies", multipart([sample], "related"), STOW)
+        good = self.statuses(HTTPStatus.OK, partly=HTTPStatus.ACCEPTED)
+        return self.check(answer, good).status in good and REFERENCED in answer.json()
+
+
+class Scavenger(Actor):
+    """Restores and empties what the deleters and writers have in the trash."""
+
+    def act(self) -> None:
+        """Restore or empty an entry; somebody else may have it meanwhile."""
+        entries = self.check(self.http.get("/api/trash?limit=100"), [HTTPStatus.OK]).json()
+        entries = [each for each in entries if not self._is_owned(each["patient_id"])]
+        if not entries:
+            return
+        entry = self.random.choice(entries)
+        path = f"/api/trash/{entry['id']}"
+        if self.random.random() < 0.3:
+            answer = self.http.request("DELETE", path)
+            self.check(answer, [HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT])
+            return
+        is_version = entry["kind"] == "version"
+        level = "instance" if is_version else entry["kind"]
+        uid = list(entry["uids"].values())[-1]
+        restoring = self.site.ledger.begin_restore(level, uid, is_version=is_version)
+        answer = self.http.request("POST", f"{path}/restore")
+        self.check(answer, [HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT])
+        if answer.status == HTTPStatus.OK:
+            self.site.ledger.acknowledge(restoring)
+
+    @staticmethod
+    def _is_owned(patient_id: str | None) -> bool:
+        owners: list[type] = [OwningActor, Editor, Labeller]
+        names = {each.__name__ for owner in owners for each in _kinds_of(owner)}
+        return patient_id is None or patient_id.partition("-")[0] in names
+
+
+def _kinds_of(kind: type) -> list[type]:
+    """List a class and all that derive from it, also those of the caller."""
+    below: list[type] = kind.__subclasses__()
+    return [kind, *(each for derived in below for each in _kinds_of(derived))]
