@@ -18,7 +18,6 @@ from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, uid_of
 from neurdicom.dicom.query.attributes import AT_LEVEL, Level
 from neurdicom.dicom.query.conditions import Value
-from neurdicom.dicom.query.indexed import attributes_of
 
 #: Attributes of an instance, but for its UID.
 OWN_FIELDS = [attribute.field for attribute in AT_LEVEL[Level.INSTANCE] if attribute.field != "sop_instance_uid"]
@@ -154,6 +153,8 @@ def show(tx: Transaction, file: InstanceFile) -> None:
 
 def _edited(tx: Transaction, file: InstanceFile) -> dict[str, Value]:
     """Compute the attributes of an instance by its file and the edits of all files of its place."""
+    from neurdicom.dicom.query.indexed import attributes_of  # pydicom takes 0.2 s, which other commands need not pay
+
     uid = uid_of(file.id)
     table = "instance" if file.is_shown else "displaced"
     stored, data = tx.db.execute(

@@ -20,7 +20,6 @@ from neurdicom.catalog.sqlite.shown_ids import ShownIds
 from neurdicom.catalog.sqlite.stored_moves import MoveTable
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
-from neurdicom.dicom.query.indexed import attributes_of
 
 
 def history(db: sqlite3.Connection, level: Level, reference: str) -> list[Edit]:
@@ -96,6 +95,8 @@ def _of_file(db: sqlite3.Connection, row: int, fields: set[str]) -> dict[str, Va
     """Read attributes of an instance from its header, where edits hide what the file says."""
     if not fields:
         return {}
+    from neurdicom.dicom.query.indexed import attributes_of  # pydicom takes 0.2 s, which other commands need not pay
+
     (data,) = db.execute("SELECT data FROM header WHERE pk = ?", (row,)).fetchone()
     said = attributes_of(orjson.loads(zlib.decompress(data)))
     return {field: said.get(field) for field in fields}
