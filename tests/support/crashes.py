@@ -162,8 +162,8 @@ class CrashRounds:
             Start it again before the check, which finishes what it leaves for later.
         """
         self._round += 1
-        # A version or an entry of the trash that can't be recorded meanwhile is recorded at the next start.
-        actors = [actor for actor in self._actors() if not isinstance(actor, Recycler | Reviser | Scavenger)]
+        # Versions, entries of the trash and results in it that can't be recorded meanwhile are left for later.
+        actors = [each for each in self._actors() if not isinstance(each, Recycler | Reviser | Scavenger | Labeller)]
         for actor in actors:
             actor.start()
         self._wait_for_acts(actors)
