@@ -154,7 +154,7 @@ class CatalogModel(HistoryModel):
             super().settle()
 
     def claimed(self, patient: str) -> dict[str, Value]:
-        """Compute the demographics of a patient by the files that say to be of it, edits not applied.
+        """Compute the demographics of a patient by all files that say to be of it, shown or not, edits not applied.
 
         Parameters
         ----------
@@ -167,8 +167,9 @@ class CatalogModel(HistoryModel):
         """
         studies: list[Mapping[str, Value]] = []
         for study in self._latest_studies((patient,))[:LATEST_STUDIES]:
-            own = [each for each in self.children(study, Level.INSTANCE) if self.naturals[each][0][0] == patient]
-            studies.append(merged(Level.STUDY, [self.instances[each].attributes for each in own]).values)
+            inside = {each for place in self.children(study, Level.INSTANCE) for each in self.naturals[place]}
+            own = [self.placed(each) for each in self.files if each in inside and each[0] == patient]
+            studies.append(merged(Level.STUDY, [new.attributes for new in own]).values)
         return demographics_of(of_latest(studies))
 
     def _forget(self) -> None:

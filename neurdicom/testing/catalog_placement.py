@@ -68,7 +68,7 @@ class PlacementModel:
         for found in self.naturals.values():
             found.sort(key=lambda path: (self.files[path].received, numbers[path]), reverse=True)
         order = sorted(self.naturals, key=lambda place: numbers[self.naturals[place][0]])
-        self.instances = {place: self._placed(self.naturals[place][0]) for place in order}
+        self.instances = {place: self.placed(self.naturals[place][0]) for place in order}
 
     def placement(self, path: Path) -> Placement:
         """Find where the natural series of a path lies.
@@ -101,7 +101,8 @@ class PlacementModel:
         placement = self.placement(path)
         return placement_edits(NaturalSeries(*path[:3]), placement, self.demographics.get(placement.patient))
 
-    def _placed(self, path: Path) -> NewInstance:
+    def placed(self, path: Path) -> NewInstance:
+        """Return a file with what it claims where it lies, by its natural path."""
         edits = self.edits_by_moves(path)
         new = self.files[path]
         return replace(new, attributes=claims_with(new.attributes, edits)) if edits else new
