@@ -195,3 +195,17 @@ class TakenMoveContract(CatalogSuite):
             assert await placed(catalog, arrival_of(7)) == (_NONE, "1.2.1"), "nothing is left that names it"
 
         self.run(test)
+
+    def test_what_is_replaced_says_nothing_of_the_patient_that_takes_the_study(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1, patient_name="OLD", patient_comments="old")])
+            await catalog.store([arrival_of(2, "B", study="1.2.2", series="2.2"), arrival_of(4, "B", study="1.2.2")])
+            await catalog.move(series_to("1.2.1", "2.2"))
+            [outcome] = await catalog.store([arrival_of(5, "A", instance="1.9.1", patient_name="NEW")])
+            assert outcome.status == "replaced"
+            said = {edit.field: edit.value for edit in await catalog.edits("1.9.2")}
+            assert (said["patient_id"], said["patient_name"], said["patient_comments"]) == ("A", "NEW", None)
+            study = await one(catalog, Level.STUDY, "1.2.1")
+            assert (study["patient"], study["patient_name"], study["patient_comments"]) == (_A, "NEW", None)
+
+        self.run(test)

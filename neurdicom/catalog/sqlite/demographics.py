@@ -8,7 +8,7 @@ import orjson
 
 from neurdicom.catalog.moves import demographics_of
 from neurdicom.catalog.shown import LATEST_STUDIES, merged, of_latest
-from neurdicom.catalog.sqlite.parts import OriginPart, parts_below
+from neurdicom.catalog.sqlite.parts import OriginPart, has_files, parts_below
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
@@ -34,7 +34,8 @@ def know_demographics(tx: Transaction, patient: str) -> None:
     ).fetchall()
     said = []
     for (study,) in studies:
-        own = [part for part in parts_below(tx.db, Level.STUDY, study) if part.natural.patient == patient]
+        inside = parts_below(tx.db, Level.STUDY, study)
+        own = [part for part in inside if part.natural.patient == patient and has_files(tx.db, part)]
         said.append(merged(Level.STUDY, claims_of_parts(tx.db, own)).values)
     tx.moves.set_demographics(patient, demographics_of(of_latest(said)))
 

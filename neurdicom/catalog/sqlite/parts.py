@@ -111,6 +111,16 @@ def has_moved(db: sqlite3.Connection, study: int) -> bool:
     return found.fetchone() is not None
 
 
+def has_files(db: sqlite3.Connection, part: OriginPart) -> bool:
+    """Tell whether a part has any files, shown or displaced: the last one may just have been replaced."""
+    found = db.execute(
+        "SELECT 1 FROM instance WHERE parent = ?1 AND origin = ?2"
+        " UNION ALL SELECT 1 FROM displaced WHERE origin = ?2 LIMIT 1",
+        (part.series, part.pk),
+    )
+    return found.fetchone() is not None
+
+
 def natural_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
     """List the keys that a study or series has by its origins, the canonical one first.
 
