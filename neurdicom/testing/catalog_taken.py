@@ -3,9 +3,10 @@
 from itertools import product
 
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.outcomes import StorePolicy
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf
+from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.dicom.uids import patient_key
 from neurdicom.testing.arrivals import arrival_of
 from neurdicom.testing.catalog_places import one
@@ -207,5 +208,24 @@ class TakenMoveContract(CatalogSuite):
             assert (said["patient_id"], said["patient_name"], said["patient_comments"]) == ("A", "NEW", None)
             study = await one(catalog, Level.STUDY, "1.2.1")
             assert (study["patient"], study["patient_name"], study["patient_comments"]) == (_A, "NEW", None)
+
+        self.run(test)
+
+    def test_a_file_that_stays_behind_keeps_nothing_out(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for policy in (StorePolicy(), StorePolicy(same_instance="keep"), StorePolicy(same_instance="refuse")):
+                files = [arrival_of(1, "A"), arrival_of(2, "B", instance="1.9.9"), arrival_of(3, "A", study="1.2.3")]
+                await catalog.store(files)
+                await catalog.move(study_to(_A, key_of("1.2.1", _B)))
+                assert (await one(catalog, Level.STUDY, "1.2.1"))["images_count"] == 2
+                taker = arrival_of(4, "A", "X", instance="1.9.9")
+                assert await placed(catalog, taker, policy) == (taker.patient, "1.2.1"), policy
+                page = await catalog.find(Query(Level.STUDY, (AnyOf("study_instance_uid", ("1.2.1",)),)))
+                counts = {study["patient"]: study["images_count"] for study in page.items}
+                assert counts == {taker.patient: 2, _A: 1}
+                await catalog.undo_move("m")
+                for patient in await found_by(catalog, Level.PATIENT):
+                    await catalog.delete(Level.PATIENT, patient)
+                await catalog.forget_garbage([*await catalog.garbage()])
 
         self.run(test)

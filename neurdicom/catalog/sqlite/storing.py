@@ -27,13 +27,13 @@ from neurdicom.catalog.sqlite.displaced import (
 from neurdicom.catalog.sqlite.entities import COMPRESSION
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, shared
 from neurdicom.catalog.sqlite.origins import OriginRow, find_origin
-from neurdicom.catalog.sqlite.parts import displaced_keys
+from neurdicom.catalog.sqlite.parts import displaced_keys, parts_below
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
 from neurdicom.catalog.sqlite.refresh import edits_of_all
 from neurdicom.catalog.sqlite.relocation import know_missing
 from neurdicom.catalog.sqlite.rows import add_keys, marks
 from neurdicom.catalog.sqlite.shown_ids import Namesake
-from neurdicom.catalog.sqlite.takeover import take_over
+from neurdicom.catalog.sqlite.takeover import goes_over, take_over
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, PatientClaim, Place, earlier_keys, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -84,7 +84,9 @@ class ArrivalWriter:
         there, alone = self._find(present, series)
         old = self._own(there, present)
         # The file of another series, which moves have put in its place, keeps it out only where none may be replaced.
-        met = old or (there if policy.same_instance in ("keep", "refuse") else None)
+        met = old
+        if there is not None and policy.same_instance in ("keep", "refuse") and self._stays(there, former, new.study):
+            met = old or there
         if met is not None and (left_out := self._left_out(met, new, policy, present)):
             return left_out
         refusal = decision.refusal if decision else self._meets_another(place, policy, there, alone)
@@ -93,7 +95,7 @@ class ArrivalWriter:
         if decision is not None and former:
             # What is replaced stays until then, and with it what lies above it and its edits.
             origin = self._make(claims, decision, new, policy, pk)
-            there = shown_file(self._tx, origin.series, new.instance)
+            there, alone = self._find(origin.place_of(new.instance), origin.series)
             old = self._own(there, origin.place_of(new.instance))
         if there is not None:
             self._tx.entities.uncount(there.parent)
@@ -135,6 +137,13 @@ class ArrivalWriter:
             self._tx.entities.touch(Level.SERIES, origin.series)
             self._tx.entities.touch(Level.STUDY, origin.study)
         return last_of(files).pk == pk
+
+    def _stays(self, there: InstanceFile, former: str | None, study_uid: str) -> bool:
+        """Tell whether a file will be in the place of an arrival, also where that takes its study over."""
+        if former is None or not self._tx.moves.any:
+            return True
+        parts = parts_below(self._db, Level.SERIES, there.parent)
+        return all(goes_over(part, study_uid, former) for part in parts if part.pk == there.origin)
 
     def _own(self, there: InstanceFile | None, place: Place) -> InstanceFile | None:
         """Find the file of the same natural instance where another one, or it itself, is shown."""

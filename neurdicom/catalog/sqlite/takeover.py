@@ -29,10 +29,10 @@ def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> None:
 
 def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> None:
     """Give all natural series of the study to the patient, wherever moves have placed them."""
-    parts = [part for part in moved_parts(tx.db) if _is_concerned(part, study_uid, former)]
+    parts = [part for part in moved_parts(tx.db) if goes_over(part, study_uid, former)]
     row = _row(tx, study_uid, former)
     if row is not None:
-        inside = [part for part in parts_below(tx.db, Level.STUDY, row[0]) if _is_concerned(part, study_uid, former)]
+        inside = [part for part in parts_below(tx.db, Level.STUDY, row[0]) if goes_over(part, study_uid, former)]
         parts = list({part.pk: part for part in (*parts, *inside)}.values())
     renamed = renamed_paths(parts, study_uid, former, to)
     tx.moves.rename(study_uid, former, to)
@@ -47,7 +47,18 @@ def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> N
     RowRelocation(tx).run(parts, renamed, know=False)
 
 
-def _is_concerned(part: OriginPart, study_uid: str, former: str) -> bool:
+def goes_over(part: OriginPart, study_uid: str, former: str) -> bool:
+    """Tell whether a part, or the study that moves gave it to, goes over with the study of a patient.
+
+    Parameters
+    ----------
+    part : OriginPart
+        The part.
+    study_uid : str
+        UID of the study.
+    former : str
+        Id of the patient that it has until then.
+    """
     return (former, study_uid) in ((part.natural.patient, part.natural.study), (part.owner, part.study_uid))
 
 
