@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from neurdicom.catalog.mongo.editing import said_by_file, show
+from neurdicom.catalog.mongo.editing import said_by_file, with_stored_edits
 from neurdicom.catalog.mongo.edits import edits_of_keys
 from neurdicom.catalog.mongo.ids import free_row, show_ids
 from neurdicom.catalog.mongo.references import one_of
@@ -157,14 +157,14 @@ async def name_shown(unit: UnitOfWork, row: str, former: Collection[str] = ()) -
     others = [one for one in sorted(found, key=age_of, reverse=True) if one["arrival"] != instance["arrival"]]
     places = [natural_place(one) for one in (instance, *others)]
     here = [instance["patient"], uid_of(instance["above"]["study"])]
-    named: Document = ({} if places == [here] else {"natural": places}) | ({"fused": True} if others else {})
-    gone = {name: "" for name in ("natural", "fused") if name not in named}
-    changes = ({"$set": named} if named else {}) | ({"$unset": gone} if gone else {})
-    await unit["instances"].update_one({"_id": row}, changes, session=unit.session)
+    renewed = {name: value for name, value in instance.items() if name not in ("natural", "fused")}
+    renewed |= ({} if places == [here] else {"natural": places}) | ({"fused": True} if others else {})
     keys = {*former, instance["key"], *(one["key"] for one in others)}
     edits = await edits_of_keys(unit, *((Level.INSTANCE, [key]) for key in sorted(keys)))
     if edits:
-        await show(unit, row, {edit.field for edit in edits})
+        renewed = await with_stored_edits(unit, renewed, {edit.field for edit in edits})
+    # In one step: once its names are right it is not looked at again.
+    await unit["instances"].replace_one({"_id": row}, renewed, session=unit.session)
 
 
 def age_of(file: Document) -> tuple[str, int]:

@@ -128,15 +128,30 @@ async def show(unit: UnitOfWork, entity: str, undone: Collection[str] = ()) -> N
         Fields that show what the file says where no edit is left.
     """
     found = await unit.one("instances", entity)
-    if found is None:
-        return
-    shown = orjson.loads(found["attributes"])
+    if found is not None:
+        renewed = await with_stored_edits(unit, found, undone)
+        await unit["instances"].replace_one({"_id": entity}, renewed, session=unit.session)
+
+
+async def with_stored_edits(unit: UnitOfWork, instance: Document, undone: Collection[str] = ()) -> Document:
+    """Apply the stored edits of an instance to its document, and return it.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    instance : Document
+        The document.
+    undone : collection of str
+        Fields that show what the file says where no edit is left.
+    """
+    shown = orjson.loads(instance["attributes"])
     if undone:
-        shown |= await said_by_file(unit, found, undone)
-    attributes = with_edits(shown, await edits_of_keys(unit, (Level.INSTANCE, natural_keys(Level.INSTANCE, found))))
-    kept = {name: value for name, value in found.items() if not name.startswith(("by_", "keys_"))}
-    renewed = kept | instance_fields(attributes) | {"attributes": to_json(attributes).decode()}
-    await unit["instances"].replace_one({"_id": entity}, renewed, session=unit.session)
+        shown |= await said_by_file(unit, instance, undone)
+    keys = natural_keys(Level.INSTANCE, instance)
+    attributes = with_edits(shown, await edits_of_keys(unit, (Level.INSTANCE, keys)))
+    kept = {name: value for name, value in instance.items() if not name.startswith(("by_", "keys_"))}
+    return kept | instance_fields(attributes) | {"attributes": to_json(attributes).decode()}
 
 
 async def said_by_file(unit: UnitOfWork, instance: Document, fields: Collection[str]) -> dict[str, Value]:

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from pymongo import MongoClient
@@ -37,6 +38,8 @@ EDITS = [
     (Level.STUDY, key_of("1.2.1", "p1"), {"study_description": "EDITED"}),
     (Level.INSTANCE, key_of("1.9.1", "p1", "1.2.1", "1.2.1.1"), {"image_comments": "EDITED"}),
 ]
+#: Key of the instance that has the same SOP Instance UID.
+BESIDE = key_of("1.9.1", "p2", "1.2.1", "1.2.1.1")
 #: What is moved before the write that is cut short.
 MOVED: list[MoveRequest] = [
     merge("p1", "p2", "first", from_now_on=True),
@@ -185,3 +188,29 @@ def test_a_store_where_something_was_moved_that_is_cut_short(
 
 def test_a_deletion_where_something_was_moved_that_is_cut_short(mongodb_uri: str, database: str) -> None:
     cut_short(mongodb_uri, database, lambda catalog: catalog.delete(Level.STUDY, "1.2.1"), 7)
+
+
+def test_an_edit_of_a_displaced_file_leaves_the_other_with_it(mongodb_uri: str, database: str) -> None:
+    async def go(allowed: int) -> bool:
+        async with wire(mongodb_uri) as relay:
+            catalog = MongoCatalog(relay.uri, database, transactions=False)
+            await catalog.open()
+            await catalog.store([arrival(1), arrival(3, patient="p2", instance="1.9.1")])
+            await catalog.edit(Level.INSTANCE, EDITS[1][1], {"image_comments": "EDITED"}, user="u", time="t")
+            await catalog.move(merge("p1", "p2"))
+            relay.left = relay.passed + allowed
+            with suppress(Unavailable):
+                await catalog.undo_move("m")
+            await catalog.close()
+        catalog = MongoCatalog(mongodb_uri, database)
+        await catalog.open()
+        shown = {one["key"]: one["image_comments"] for one in (await catalog.find(Query(Level.INSTANCE))).items}
+        await catalog.close()
+        assert shown in ({EDITS[1][1]: "EDITED", BESIDE: None}, {BESIDE: "EDITED"}), allowed
+        return relay.cut
+
+    for allowed in range(0, 1000, 2):
+        if not asyncio.run(go(allowed)):
+            return
+        with MongoClient(mongodb_uri) as client:
+            client.drop_database(database)
