@@ -1,9 +1,10 @@
-"""Moves: patients, studies and series that were given to another parent, and where files lie by them.
+"""Moves of patients, studies and series to another parent, and the places of files that follow from them.
 
-By itself a file lies where it says: its natural path. A move gives all files of a natural patient, study or series,
-those that come later too, to another parent. Keys are made of natural paths, so moves do not change them. Where a move
-puts two entities of one UID under one parent they are one entity, which has the keys of both. An instance of which
-several files lie there shows the one that arrived last; the others are displaced until they are parted again.
+The natural path of a file is the patient, study and series that its own attributes name; without moves it lies there. A
+move gives all files of a natural patient, study or series, those that arrive later too, to another parent. Keys are
+made of natural paths, so moves do not change them. Where a move puts two entities of one UID under one parent they are
+one entity, which has the keys of both. An instance of which several files lie there shows the one that arrived last;
+the others are displaced until the entities are parted again.
 """
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from neurdicom.dicom.query.conditions import Value
 
 @dataclass(frozen=True, slots=True)
 class NaturalSeries:
-    """A series by what its files say: the id of their patient, and the UIDs of their study and series."""
+    """Natural path of a series: the id of the patient, and the UIDs of the study and series, that its files name."""
 
     patient: str
     study: str
@@ -39,7 +40,7 @@ class NaturalSeries:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A natural patient, study or series that was given to another parent.
+    """Move of a natural patient, study or series to another parent.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class Move:
     attributes : Mapping[str, Value] or None
         Values of the study that a series takes, by field; its own no longer count.
     before, after : str
-        Id of the patient, or key of the study, that it was given away by, and to.
+        Id of the patient, or key of the study, that it belonged to, and that it was given to.
     user, time : str
         Who moved it, and when (ISO 8601 in UTC).
     from_now_on : bool
@@ -80,12 +81,12 @@ class Move:
 
     @property
     def subject(self) -> str:
-        """What was moved, as one text."""
+        """Level and natural path of the moved entity as one text, by which its moves are looked up."""
         return subject_of(self.level, *self.path)
 
     @property
     def studies(self) -> tuple[str, ...]:
-        """UIDs of the studies that it names: that of what was moved, and the one that a series was given to."""
+        """UIDs of the studies that it names: that of the moved entity, and the one that a series was given to."""
         return (*self.path[1:2], *((self.study,) if self.study else ()))
 
     def to_document(self) -> dict[str, Any]:
@@ -138,7 +139,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
-    """What is to be moved, and where to.
+    """Request to merge a patient, to move a study or series, or to split a study.
 
     Attributes
     ----------
@@ -148,13 +149,13 @@ class MoveRequest:
         `Level.PATIENT` merges a patient into another, `Level.STUDY` gives a study to another patient, `Level.SERIES`
         gives series to another study.
     entities : tuple of str
-        References of what is moved; several series of one study for a split.
+        References of the entities to move; several series of one study for a split.
     patient : str
         Id of the patient that patients and studies go to; one that is not there is made, if demographics are given.
     demographics : Mapping[str, Value] or None
-        All attributes of that patient by field, for everything that was or is moved there; None for those that it has.
+        All attributes of that patient by field, which everything moved there shows; None to keep those that it has.
     study : str
-        Reference of the study that series go to; with `is_split` the UID of a new one, made beside theirs.
+        Reference of the study that series go to; with `is_split` the UID of a new one of the same patient.
     is_split : bool
         True to make the study.
     from_now_on : bool
@@ -182,7 +183,7 @@ class MovedSeries:
     Attributes
     ----------
     key : str
-        Its natural key, which documents may have.
+        Its natural key, by which documents may name it.
     series, study, patient : str
         Keys of the series, its study and its patient now.
     before : tuple of str
@@ -198,7 +199,7 @@ class MovedSeries:
 
 @dataclass(frozen=True, slots=True)
 class DisplacedFile:
-    """A file of an instance that another file, which a move put in the same place, is shown instead of.
+    """A file that is not shown, since a move brought it together with a later file of the same SOP Instance UID.
 
     Attributes
     ----------
@@ -216,12 +217,12 @@ class DisplacedFile:
 
 
 def subject_of(level: Level, *path: str) -> str:
-    """Write what a move is of as one text.
+    """Write the level and natural path of an entity as one text, by which its moves are looked up.
 
     Parameters
     ----------
     level : Level
-        Its level.
+        Level of the entity.
     *path : str
         Its natural path.
     """
@@ -231,8 +232,9 @@ def subject_of(level: Level, *path: str) -> str:
 def placing(natural: NaturalSeries) -> Generator[str, Sequence[Move], Placement]:
     """Find where a natural series lies, as a generator that asks for moves and returns the placement.
 
-    It yields subjects (`subject_of`) and is sent the moves of each in the order in which they were made. The latest
-    move of a series or a study counts alone. A patient's count for studies that no move is of, one after the other.
+    It yields subjects (`subject_of`) and is sent the moves of each in the order in which they were made. Of a series or
+    a study only the latest move counts. The patient's merges count for studies that were not moved themselves, one
+    after the other.
 
     Parameters
     ----------
@@ -264,7 +266,7 @@ def placing(natural: NaturalSeries) -> Generator[str, Sequence[Move], Placement]
 
 
 def _ended(merges: Sequence[Move], begin: int) -> list[Move]:
-    """Put merges that go round in a circle from the n-th on in an order in which the latest of these is the last."""
+    """Rotate merges that go round in a circle from the n-th on, so that the latest of the circle is the last."""
     circle = merges[begin:]
     latest = circle.index(max(circle, key=lambda move: (move.time, move.edit))) + 1
     return [*merges[:begin], *circle[latest:], *circle[:latest]]
@@ -273,7 +275,7 @@ def _ended(merges: Sequence[Move], begin: int) -> list[Move]:
 def placement_edits(
     natural: NaturalSeries, placement: Placement, demographics: Mapping[str, Value] | None
 ) -> tuple[Edit, ...]:
-    """Make the edits by which files of a natural series say where they lie.
+    """Make the edits that write the patient and study where a natural series lies into its files.
 
     Parameters
     ----------
@@ -301,7 +303,7 @@ def placement_edits(
 
 
 def claims_with(attributes: Mapping[str, Value], edits: Iterable[Edit]) -> dict[str, Value]:
-    """Apply placement edits to what files claim of the levels above them, by field; what is emptied is left out."""
+    """Apply placement edits to the attributes that files give of the levels above; emptied ones are left out."""
     values = {**attributes, **{edit.field: edit.value for edit in edits if edit.field != _STUDY_UID}}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -312,7 +314,7 @@ def demographics_of(attributes: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def study_values(attributes: Mapping[str, Value]) -> dict[str, Value]:
-    """Select what a series takes from the study that it is given to, by field; None for what is missing."""
+    """Select the attributes that a series takes from the study that it is given to; None for missing ones."""
     return {each.field: attributes.get(each.field) for each in AT_LEVEL[Level.STUDY] if each.field not in _KEPT}
 
 
@@ -333,5 +335,5 @@ def _edits_of(level: Level, entity: str, values: Mapping[str, Value], move: Move
 
 
 _STUDY_UID = str(uid_field(Level.STUDY))
-#: The offset tells what the times in a file mean.
+#: The offset belongs to the times in the files, which stay as they are.
 _KEPT = (_STUDY_UID, "timezone_offset_from_utc")

@@ -76,7 +76,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class StudyHolding:
-    """What the archive holds of a study.
+    """Size of a study, and the time of its latest arrival.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class StudyHolding:
     received : str
         Time of arrival of the latest of these, ISO 8601 in UTC.
     mark : int or str
-        Orders studies of the same time; each adapter has its own.
+        Position among studies of the same time; its form is the adapter's.
     """
 
     study: str
@@ -112,13 +112,13 @@ class Edit:
     field : str
         Name of the attribute.
     value : Value
-        What it shows from then on, None where it was emptied.
+        Value shown from then on, None where it was emptied.
     user : str
         Name of the user who made the edit.
     time : str
         Time of the edit, ISO 8601 in UTC.
     before : Value
-        What it showed before; None where that was nothing, or where a version that did not keep it made the edit.
+        Value shown before; None if there was none, or if an earlier version, which did not keep it, made the edit.
     id : str
         Id of the edit. Edits that change the same in the same way are equal.
     """
@@ -144,7 +144,7 @@ class Edit:
         }
 
     def to_api(self) -> dict[str, Any]:
-        """Write the object that the API returns; `value` is what `after` is, as before there was a history."""
+        """Write the object that the API returns; `value` repeats `after`, as before edits had a history."""
         values = {"before": self.before, "after": self.value, "value": self.value}
         return {"edit": self.id, "field": self.field, **values, "user": self.user, "time": self.time}
 
@@ -169,7 +169,7 @@ def earlier_edit_id(level: Level, entity: str, name: str, time: str) -> str:
     level : Level
         Level of the entity.
     entity : str
-        What it is kept under: its key, or its UID.
+        Key or UID under which the edit is stored.
     name : str
         Name of the attribute.
     time : str
@@ -202,14 +202,14 @@ class DescribedInstance:
 
 @dataclass(frozen=True, slots=True)
 class MigrationProgress:
-    """Instances that a migration has brought along so far, of how many, and what it can't bring along whole.
+    """Progress of a migration: instances migrated so far, of how many, and edits that it can't assign.
 
     Attributes
     ----------
     done, total : int
         Instances.
     findings : tuple of str
-        Sentences about edits that can't be told which of several entities they were of.
+        Sentences about edits of a UID that names several entities, where nothing says which of them was edited.
     """
 
     done: int

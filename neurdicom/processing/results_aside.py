@@ -61,7 +61,7 @@ class ResultsAside:
         return found
 
     async def forget(self, place: str, results: Sequence[str]) -> None:
-        """Delete what is kept of results at a place, by their ids."""
+        """Delete the records of some results of a place, and the notes that they changed, by their ids."""
         await self._documents.delete(KIND, *(f"{place}/{result}" for result in results))
 
     async def delete(self, place: str) -> None:

@@ -23,8 +23,8 @@ _FIELDS = {level: tuple(attribute.field for attribute in carried(level)) for lev
 
 
 @dataclass
-class Added:
-    """What arrivals add to an entity: numbers by member, and the time of the latest."""
+class Increments:
+    """Increments of an entity's counts, by member, and the time of its latest arrival."""
 
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     received: str = ""
@@ -50,7 +50,7 @@ class Ancestors:
         self._known: dict[tuple[Level, str], Document] = {}
         self._edits: dict[str, Document] = {}
         self._new: set[tuple[Level, str]] = set()
-        self._added: dict[tuple[Level, str], Added] = defaultdict(Added)
+        self._added: dict[tuple[Level, str], Increments] = defaultdict(Increments)
         self._origins: dict[str, int] = {}
         self._new_origins: list[Document] = []
         self._dirty: set[tuple[Level, str]] = set()
@@ -110,7 +110,7 @@ class Ancestors:
             if step.number > series.get("origin_first", 0):
                 series |= {"origin": step.origin.id, "origin_first": step.number}
             if step.origin.moved is not None or "natural" in series or "natural" in self._study(step):
-                # What is made of several has its names and what it shows from all of them.
+                # The keys and attributes of an entity that moves made of several follow from all of them.
                 self._dirty |= {(level, step.rows[level]) for level in (Level.STUDY, Level.SERIES)}
         else:
             series = self._known[Level.SERIES, step.rows[Level.SERIES]]

@@ -66,7 +66,7 @@ async def undo(unit: UnitOfWork, level: Level, reference: str, edit_id: str) -> 
     if found is None:
         return False
     there = await _history(unit, level, found)
-    owner = await _owner(unit, level, next((edit.entity for edit in there if edit.id == edit_id), ""))
+    owner = await _document_of(unit, level, next((edit.entity for edit in there if edit.id == edit_id), ""))
     left = without(as_history(owner), edit_id)
     if owner is None or left is None:
         return False
@@ -78,8 +78,8 @@ async def undo(unit: UnitOfWork, level: Level, reference: str, edit_id: str) -> 
     return True
 
 
-async def _owner(unit: UnitOfWork, level: Level, key: str) -> Document | None:
-    """Look up the document of the edits that are kept under a key."""
+async def _document_of(unit: UnitOfWork, level: Level, key: str) -> Document | None:
+    """Look up the document of an entity's edits by its key; None if it has none."""
     return await unit.one("edits", edits_key(level, key)) if key else None
 
 

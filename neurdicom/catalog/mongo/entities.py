@@ -167,7 +167,7 @@ async def refresh_all(
 
 @dataclass(frozen=True, slots=True)
 class _Renewal:
-    """An entity to recompute: its `_id`, and what `refresh_all` was told."""
+    """Recomputation of one entity, with the options of `refresh_all`."""
 
     unit: UnitOfWork
     entity: str
@@ -198,7 +198,7 @@ async def _renew_series(renewal: _Renewal) -> set[str]:
     document = build(Level.SERIES, named, study, shown, shown_origins[0]["first"])
     displaced = await unit.all("displaced", {"series": entity}, "size", "received")
     document |= {"images_count": len(instances), **summed([*instances, *displaced], "size")}
-    # Arrivals in a series that moves made have to look where they lie.
+    # Without a latest origin, an arrival in a series that moves made is placed by the moves.
     latest = "" if any("moved" in one for one in origins) else shown_origins[-1]["_id"]
     document |= {"origin": latest, "origin_first": shown_origins[-1]["first"]}
     await _replace(renewal, Level.SERIES, earlier, document)
@@ -208,7 +208,7 @@ async def _renew_series(renewal: _Renewal) -> set[str]:
 def _named(
     level: Level, named: Document, above: Document, natural: list[list[str]] | None
 ) -> tuple[Document, list[str]]:
-    """Name a study or series by the places that it is made of; return the members that name it, and its keys.
+    """Recompute the members that name a study or series from its natural places; return them and its keys.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ _ABOVE = tuple(sorted(attribute.field for attribute in ATTRIBUTES if attribute.l
 
 @dataclass(frozen=True, slots=True)
 class MovedOrigin:
-    """What moves say of the files of an origin.
+    """Placement of an origin's instances by moves, stored in the member `moved` of the origin.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class MovedOrigin:
     owner : str
         Id of the patient in the key of the study where they lie.
     via : tuple of str
-        Ids of the edits by which they lie there.
+        Ids of the edits that placed them there.
     edits : tuple of Edit
-        Edits by which they say so.
+        Edits that write that place into the files (`moves.placement_edits`).
     """
 
     natural: tuple[str, str]
@@ -42,7 +42,7 @@ class MovedOrigin:
 
     @classmethod
     def of(cls, natural: NaturalSeries, placement: Placement, edits: tuple[Edit, ...]) -> Self | None:
-        """Describe where a natural series lies; None where no move is in force.
+        """Make the placement of an origin of a natural series; None where no move is in force.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class MovedOrigin:
         placement : Placement
             Where it lies.
         edits : tuple of Edit
-            Edits by which its files say so (`moves.placement_edits`).
+            Edits that write its place into its files (`moves.placement_edits`).
         """
         if not placement.via:
             return None
@@ -65,7 +65,7 @@ class MovedOrigin:
 
     @classmethod
     def from_origin(cls, origin: Document) -> Self | None:
-        """Read what `to_document` wrote from the document of an origin, if there is any."""
+        """Read the member `moved` of an origin; None if it has none."""
         if "moved" not in origin:
             return None
         moved = origin["moved"]
@@ -91,7 +91,7 @@ class Origin:
     attributes : str
         Attributes of the patient, the study and the series by field, as JSON.
     moved : MovedOrigin or None
-        What moves say of its files.
+        Placement of its instances by moves.
     """
 
     id: str
@@ -169,7 +169,7 @@ async def origins_of(unit: UnitOfWork, level: Level, entity: str) -> list[Docume
 
 
 def said_by(origins: Iterable[Document]) -> list[dict[str, Value]]:
-    """Read the attributes of the origins that count, as moves change them."""
+    """Read the attributes of the origins that have shown files, as moves change them."""
     shown = [one for one in origins if not one.get("hidden")]
     moved = {one["_id"]: MovedOrigin.from_origin(one) for one in shown if "moved" in one}
     said: list[dict[str, Value]] = []
@@ -182,7 +182,8 @@ def said_by(origins: Iterable[Document]) -> list[dict[str, Value]]:
 async def update_origins(unit: UnitOfWork, series: str, firsts: Mapping[str, int]) -> list[Document]:
     """Bring the origins of a series in line with its instances; return them in order.
 
-    One all of whose files are displaced is `hidden`, and `earliest` tells of a displaced file that came before others.
+    An origin is `hidden` while all of its files are displaced; `earliest` is the number of a displaced file that
+    arrived before the shown ones.
 
     Parameters
     ----------
@@ -250,7 +251,7 @@ def natural_of(origins: Sequence[Document], level: Level, above: tuple[str, str]
         place = here if moved is None else [moved["owner"]] if level is Level.STUDY else list(moved["natural"])
         if place not in places:
             places.append(place)
-    if here in places:  # the key of what lies where its files say
+    if here in places:  # an entity that lies where its files say keeps that key
         places = [here, *(place for place in places if place != here)]
     return None if places == [here] else places
 

@@ -97,7 +97,7 @@ class Arrivals:
     async def _store_by_moves(
         self, origins: Mapping[int, Origin], found: Mapping[Level, list[Document]], claims: Mapping[str, Claims]
     ) -> list[StoreOutcome] | None:
-        """Store the arrivals where moves place them; return None where that is where all say that they lie.
+        """Store the arrivals where moves place them; return None if no move concerns any of them.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Arrivals:
         found : Mapping[Level, list of Document]
             The entities that have one of their UIDs.
         claims : Mapping[str, Claims]
-            The claims of the Study Instance UIDs of origins that need a look.
+            Claims on the Study Instance UIDs of the origins that are not known yet.
         """
 
     async def _found(self, origins: Collection[Origin]) -> dict[Level, list[Document]]:
@@ -147,14 +147,14 @@ class Arrivals:
         self._above = None
 
     async def write_new(self, step: StoreStep, several: set[tuple[Level, str]]) -> None:
-        """Write an arrival that is new where it lies.
+        """Write an arrival in whose place there is no instance yet.
 
         Parameters
         ----------
         step : StoreStep
             The arrival.
         several : set of (Level, str)
-            UIDs that name several entities by it.
+            UIDs that name several entities once it is stored.
         """
         self._several = several
         await self._flush([step])
@@ -172,7 +172,7 @@ class Arrivals:
         return await self.let_go(step, old)
 
     async def let_go(self, step: StoreStep, old: Document) -> Replaced:
-        """Let go of the blob of a file that an arrival replaced."""
+        """Make the blob of a replaced file garbage, unless the arrival has the same one."""
         blob, sha256 = str(old["blob_key"]), str(old["sha256"])
         if blob == step.new.blob.key:
             return Replaced(None, "", sha256)
@@ -202,7 +202,7 @@ class Arrivals:
         await refresh_all(unit, dirty)
 
     async def write_headers(self, steps: Sequence[StoreStep], instances: Sequence[Document]) -> None:
-        """Write headers, and tell the documents of their instances in how many parts."""
+        """Write headers, and record in the documents of their instances in how many parts."""
         packed = await asyncio.to_thread(lambda: [_packed(step) for step in steps])
         for one, parts in zip(instances, packed, strict=True):
             one["parts"] = len(parts)

@@ -155,7 +155,7 @@ async def recover(unit: UnitOfWork, intent: Intent) -> None:
 
 
 async def _settle_blobs(unit: UnitOfWork, intent: Intent) -> list[Document]:
-    """Let go of what nothing refers to after an interrupted write; return its instances that were stored."""
+    """Discard blobs and headers that an interrupted write left unused; return the instances that it stored."""
     used = await known_blobs(unit, intent.keys)
     unused = [key for key in intent.keys if key not in used]
     await unit.add_garbage({key: version_place(key) if intent.keeps_versions else intent.aside for key in unused})

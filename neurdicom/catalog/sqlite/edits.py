@@ -60,7 +60,7 @@ class StoredEdits:
         self.any = self.any or bool(history)
 
     def adopt(self, level: Level, key: str, before: Iterable[str]) -> None:
-        """Bring edits of a new entity to its key that were kept under what it was called before.
+        """Move edits of a new entity that are stored under its UID or an earlier key to its present key.
 
         Parameters
         ----------

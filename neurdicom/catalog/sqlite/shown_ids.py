@@ -26,7 +26,7 @@ class Namesake:
 
 
 class ShownIds:
-    """The ids of studies, series and instances, kept by a writer within one transaction.
+    """Writer of the ids that users see of studies, series and instances, within one transaction.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class ShownIds:
                 self._rename(level, one.pk, uid)
 
     def settle(self, level: Level, uids: Iterable[str]) -> None:
-        """Write the ids of all entities of UIDs anew, from the digests of their keys, after moves.
+        """Recompute the ids of all entities with some UIDs from the digests of their keys, after moves.
 
         Parameters
         ----------
@@ -140,7 +140,7 @@ class ShownIds:
                 self._rename(level, one.pk, entity)
 
     def placeholder(self, uid: str) -> str:
-        """Make an id that nothing has, for an entity of a UID until `settle`."""
+        """Make a temporary id that no entity has, which `settle` replaces."""
         self._placeholders += 1
         return f"{uid}{SEPARATOR}:{self._placeholders}"
 

@@ -17,20 +17,20 @@ from neurdicom.dicom.query.conditions import Value
 
 @dataclass(frozen=True, slots=True)
 class OriginMove:
-    """What an origin has beside its claims, where moves place its instances.
+    """Placement of an origin's instances by moves, stored in the column `moved` of the origin.
 
     Attributes
     ----------
     natural : NaturalSeries
-        Where its files say that they lie.
+        Natural path of its files.
     owner : str
         Id of the patient in the key of its study.
     via : tuple of str
-        Ids of the edits by which it lies there.
+        Ids of the edits that placed it there.
     edits : tuple of Edit
-        Edits by which its files say so.
+        Edits that write that place into its files (`moves.placement_edits`).
     claims : Mapping[str, Value]
-        What its files claim of the levels above them; the origin's attributes are these with the edits.
+        Attributes of the levels above as its files say; the origin's attributes are these with the edits applied.
     """
 
     natural: NaturalSeries
@@ -58,7 +58,7 @@ _OF_SERIES = r"subject >= 'series\' AND subject < 'series]'"
 
 
 class MoveTable:
-    """The moves in force, by what they are of, and the patients that something was moved to.
+    """Table of the moves in force, and of the demographics of patients that something was moved to.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class MoveTable:
                 return placement
 
     def moved(self, natural: NaturalSeries, placement: Placement, claims: Mapping[str, Value]) -> OriginMove | None:
-        """Describe an origin of a natural series; None where no move is in force.
+        """Make the placement of an origin of a natural series; None where no move is in force.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class MoveTable:
         placement : Placement
             Where it lies.
         claims : Mapping[str, Value]
-            What its files claim of the levels above them.
+            Attributes of the levels above as its files say.
         """
         if not placement.via:
             return None
@@ -121,29 +121,29 @@ class MoveTable:
         return [Move.from_document(orjson.loads(document)) for (document,) in rows]
 
     def forget_demographics(self) -> None:
-        """Delete the demographics of patients that no move is to."""
+        """Delete the demographics of patients that nothing is moved to any more."""
         self._db.execute("DELETE FROM moved_patient WHERE patient NOT IN (SELECT patient FROM move)")
 
     def demographics(self, patient: str) -> dict[str, Value] | None:
-        """Look up what files claim that were moved to a patient."""
+        """Look up the demographics that files moved to a patient show."""
         row = self._db.execute("SELECT attributes FROM moved_patient WHERE patient = ?", (patient,)).fetchone()
         return None if row is None else orjson.loads(row[0])
 
     def set_demographics(self, patient: str, attributes: Mapping[str, Value]) -> None:
-        """Store what files claim that were moved to a patient."""
+        """Store the demographics that files moved to a patient show."""
         self._db.execute(
             "INSERT OR REPLACE INTO moved_patient VALUES (?, ?)", (patient, to_json(dict(attributes)).decode())
         )
 
     def rename(self, study_uid: str, former: str, to: str) -> None:
-        """Rename what moves are of, and the studies that series go to, where a study goes over to another patient.
+        """Rename the subjects and target studies of moves where a study goes over to another patient.
 
         Parameters
         ----------
         study_uid : str
             UID of the study.
         former, to : str
-            Ids of the patient that its files said to be of, and of the one that they are of from now on.
+            Ids of the patient that had the study, and of the one that takes it over.
         """
         rows = self._db.execute(
             "SELECT number, document FROM move WHERE study_uid = ?1 OR target_uid = ?1", (study_uid,)
@@ -170,7 +170,7 @@ class MoveTable:
         return [Move.from_document(orjson.loads(document)) for (document,) in rows]
 
     def at_study(self, keys: Sequence[str]) -> list[Move]:
-        """List the moves of series out of a study, and the splits that made it, by its keys, of now and of before."""
+        """List the moves of series out of a study, and the splits that made it, by its present and earlier keys."""
         rows = self._db.execute(
             f"SELECT document FROM move WHERE {_OF_SERIES} AND"
             " (document ->> '$.before' IN (SELECT value FROM json_each(?1)) OR (document ->> '$.is_split'"
@@ -188,7 +188,7 @@ class MoveTable:
         return [Move.from_document(orjson.loads(document)) for (document,) in rows]
 
     def merged_into(self, patient: str) -> str | None:
-        """Follow the merges of a patient that is there no more to one that is there."""
+        """Follow the merges of an absent patient to one that is there; None if there is none."""
         seen = set()
         while self._db.execute("SELECT 1 FROM patient WHERE id = ?", (patient,)).fetchone() is None:
             seen.add(patient)

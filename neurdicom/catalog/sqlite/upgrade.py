@@ -1,4 +1,4 @@
-"""Quick upgrades of the schema, which change documents and edits alone; `migration` brings instances along.
+"""Quick upgrades of the schema, which change documents and edits alone; `migration` rewrites instances.
 
 Each is run in the transaction that also writes the schema's number.
 """
@@ -15,7 +15,7 @@ CREATE TABLE edit (level TEXT, entity TEXT, replaced INTEGER, field TEXT, positi
                    PRIMARY KEY (level, entity, replaced, field, position)) WITHOUT ROWID
 """
 
-#: Moves, what files claim that were moved to a patient, and files that another of the same place is shown instead of.
+#: Moves, the demographics that files moved to a patient show, and displaced files.
 _MOVES = """
 CREATE TABLE move (number INTEGER PRIMARY KEY AUTOINCREMENT, edit TEXT NOT NULL, subject TEXT NOT NULL,
                    study_uid TEXT NOT NULL, target_uid TEXT NOT NULL, patient TEXT NOT NULL, document TEXT NOT NULL);
@@ -35,7 +35,8 @@ CREATE INDEX displaced_by_origin ON displaced (origin)
 
 
 def create_edits(db: sqlite3.Connection) -> None:
-    """Create the table of edits, and bring those of a version before 5 along, which kept the last of each field."""
+    """Create the table of edits with their histories, and copy the edits of a schema before version 5."""
+    # Before version 5 the table had the last edit of each field alone.
     columns = {row[1] for row in db.execute("PRAGMA table_info(edit)")}
     if "position" in columns:
         return
@@ -65,7 +66,7 @@ def create_moves(db: sqlite3.Connection) -> None:
 
 
 def upgrade_from_4(db: sqlite3.Connection) -> None:
-    """Bring a file of version 4 to version 5: edits have a history, and there are moves."""
+    """Upgrade a database file from version 4 to 5: add histories of edits, and moves."""
     create_edits(db)
     db.execute("ALTER TABLE origin ADD COLUMN moved BLOB")
     db.execute("ALTER TABLE instance ADD COLUMN digest TEXT")
