@@ -17,14 +17,14 @@ NUMBERS = st.integers(0, 20)
 
 
 class ComparedMachine(AdapterMachine):
-    """A catalog and its model, on which a subclass does the same."""
+    """State machine that calls the same verbs of a catalog and of its model, and compares their answers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.model = MovingModel()
 
     def some(self, level: Level, number: int) -> str:
-        """Choose a reference: a key, a key of before, a UID, which may name several, or one of nothing.
+        """Choose a reference: a present or earlier key, a UID, which may name several entities, or an unknown one.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class ComparedMachine(AdapterMachine):
 
 
 def compared(answer: Iterable[Any]) -> list[Any]:
-    """Replace the edits of instances in an answer by those that count, in whatever order they apply.
+    """Replace the edits of instances in an answer by the last of each field, so that their order does not count.
 
     Parameters
     ----------

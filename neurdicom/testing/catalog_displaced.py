@@ -1,4 +1,4 @@
-"""Contract suite of the archive port: files of one instance that moves put in one place."""
+"""Contract suite of the archive port: files of one SOP Instance UID that moves put in one series."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from neurdicom.testing.move_requests import (
 
 
 class DisplacedContract(CatalogSuite):
-    """Tests of which of several files of an instance is shown, and of what becomes of the others."""
+    """Tests of instances of several files: the latest is shown, and the others are displaced."""
 
     def test_a_displaced_file_is_not_found(self) -> None:
         async def test(catalog: Catalog) -> None:

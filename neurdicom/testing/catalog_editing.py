@@ -90,7 +90,7 @@ class EditingContract(CatalogSuite):
                 assert [edit.value for edit in await catalog.edits("1.9.1") if edit.level is level] == [values[3]]
                 assert not await catalog.undo(level, "nothing", second)
                 assert not await catalog.undo(level, entity, "nothing")
-                # One that lies below others changes nothing but what these were made of.
+                # Undoing an earlier edit changes `before` of the next one, and not what is shown.
                 assert await catalog.undo(level, entity, second)
                 assert not await catalog.undo(level, entity, second)
                 left = [(edit.before, edit.value, edit.id) for edit in await catalog.history(level, entity)]
@@ -111,7 +111,7 @@ class EditingContract(CatalogSuite):
     async def shown(
         self, catalog: Catalog, level: Level, entity: str, field: str, values: Sequence[Scalar | None]
     ) -> Value:
-        """Look up what an entity shows, which it alone is found by.
+        """Look up the value that an entity shows, and check that no other value finds it.
 
         Parameters
         ----------

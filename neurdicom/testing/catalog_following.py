@@ -1,4 +1,4 @@
-"""Contract suite of the archive port: what moves mean for what comes later, and which are refused."""
+"""Contract suite of the archive port: arrivals, deletions and reindexes after moves, and moves that are refused."""
 
 import asyncio
 from dataclasses import replace
@@ -28,7 +28,7 @@ from neurdicom.testing.move_requests import (
 
 
 class FollowingContract(CatalogSuite):
-    """Tests of what arrives, is deleted and entered again after moves, and of moves that are refused."""
+    """Tests of arrivals, deletions and reindexes after moves, and of moves that are refused."""
 
     def test_what_comes_later_of_a_study_follows(self) -> None:
         async def test(catalog: Catalog) -> None:

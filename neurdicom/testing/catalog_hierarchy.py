@@ -105,8 +105,8 @@ class HierarchyModel(PlacementModel):
     def keys_at(self, path: Path) -> tuple[str, ...]:
         """List the keys that lead to the entity at a path.
 
-        A patient has those of the claims that belong to it in a study that it has; the id of a patient that is there
-        itself leads nowhere else.
+        To a patient lead the keys of the claims on its studies that belong to it, but for ids of patients that are
+        there themselves.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class HierarchyModel(PlacementModel):
         return tuple(dict.fromkeys([*map(key_of_path, parts), *earlier]))
 
     def keys_of_part(self, part: Path) -> tuple[str, ...]:
-        """List the keys that an entity has by a natural path of it: of now, then of before.
+        """List the keys of an entity by one of its natural paths: the present one, then earlier ones.
 
         Parameters
         ----------

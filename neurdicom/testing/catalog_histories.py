@@ -55,7 +55,7 @@ class HistoryModel(HierarchyModel):
                 self.changes[part] = self.joined(self.changes.get(part, []), list(back))
 
     def joined(self, there: list[Edit], back: list[Edit]) -> list[Edit]:
-        """Put each edit that comes back before the first that is there and not earlier, in the order of both."""
+        """Insert each restored edit before the first present one of the same time or later; both keep their order."""
         joined = list(there)
         at = 0
         for edit in back:
@@ -70,7 +70,7 @@ class HistoryModel(HierarchyModel):
         return joined
 
     def edits_at(self, path: Path) -> list[Edit]:
-        """List the edits that count of the entity at a path, in the order in which they do."""
+        """List the effective edits of the entity at a path; of several of a field the last counts."""
         parts = self.parts(path)
         edits = [{edit.field: edit for edit in self.changes.get(part, [])} for part in parts]
         found = sorted((edit for last in edits for edit in last.values()), key=lambda edit: edit.field)

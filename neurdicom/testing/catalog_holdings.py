@@ -13,7 +13,7 @@ from neurdicom.testing.catalog_suite import CatalogSuite
 
 
 def holding_of(*arrivals: NewInstance) -> StudyHolding:
-    """Make the holding of a study that consists of these.
+    """Make the holding of a study from the arrivals of its instances.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class HoldingContract(CatalogSuite):
     """Tests of bytes and last arrivals, which stay exact whatever happens to instances."""
 
     async def holds(self, catalog: Catalog, *studies: StudyHolding) -> None:
-        """Check what a catalog holds.
+        """Check the bytes and last arrivals of all studies of a catalog.
 
         Parameters
         ----------

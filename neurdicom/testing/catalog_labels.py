@@ -37,7 +37,7 @@ async def label(catalog: Catalog, level: Level, entity: str, *labels: str) -> No
 
 
 async def labelled(catalog: Catalog, level: Level, *labels: str) -> list[str]:
-    """List the ids of the entities that have one of some labels, of which the number is told right.
+    """List the ids of the entities that have one of some labels, and check that the page counts as many.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ class CatalogMachine(MoveRules):
     @precondition(has_instances)
     @rule(level=LEVELS, number=NUMBERS)
     def set_aside(self, level: Level, number: int) -> None:
-        """Delete an entity as the trash does, which keeps its edits."""
+        """Delete an entity as the trash does, and keep its edits."""
         paths = self.model.paths(level)
         path = paths[number % len(paths)]
         kept = [

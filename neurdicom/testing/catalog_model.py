@@ -29,7 +29,7 @@ from neurdicom.testing.catalog_placement import Path, level_of, renamed, up_to
 
 
 class CatalogModel(HistoryModel):
-    """Model of a catalog: files in the order of their arrival, claims, moves and edits; the rest is derived from these.
+    """Model of a catalog: files in the order of their arrival, claims, moves and edits, and all that follows from them.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class CatalogModel(HistoryModel):
         self.settle()
 
     def settle(self) -> None:
-        """Compute anew where all files lie, and what those claim that lie at a patient whom nothing was moved to."""
+        """Recompute the places of all files, and the demographics of patients that files have newly been moved to."""
         super().settle()
         moved_to = {move.patient for move in self.moves}
         self.demographics = {patient: known for patient, known in self.demographics.items() if patient in moved_to}
@@ -154,7 +154,7 @@ class CatalogModel(HistoryModel):
             super().settle()
 
     def claimed(self, patient: str) -> dict[str, Value]:
-        """Compute the demographics of a patient by all files that say to be of it, shown or not, edits not applied.
+        """Compute the demographics of a patient from all files that name it, shown or not, edits not applied.
 
         Parameters
         ----------
@@ -185,7 +185,7 @@ class CatalogModel(HistoryModel):
         return {part for level in Level for path in self.paths(level) for part in self.parts(path)}
 
     def forget_claims(self, studies: Collection[str]) -> None:
-        """Delete the claims of studies of which neither files nor moves are left.
+        """Delete the claims on studies that have neither files nor moves.
 
         Parameters
         ----------

@@ -35,7 +35,7 @@ class MovingModel(CatalogModel):
         before = self._keys_of_series()
         self.moves += moves
         self.settle()
-        self.known = self.all_parts()  # what was left empty is not deleted: its edits stay
+        self.known = self.all_parts()  # entities that a move left empty keep their edits
         return self._moved(before)
 
     def _there(self, level: Level, reference: str) -> Path:
@@ -148,7 +148,7 @@ class MovingModel(CatalogModel):
         ]
 
     def merged_into(self, patient: str) -> str | None:
-        """Follow the merges of a patient that is there no more, as `MovingCatalog.merged_into`."""
+        """Follow the merges of an absent patient, as `MovingCatalog.merged_into`."""
         there, seen = {path[0] for path in self.instances}, [patient]
         while seen[-1] not in there:
             to = [move.patient for move in self.moves if move.level is Level.PATIENT and move.path == (seen[-1],)]

@@ -27,21 +27,21 @@ def has_moves(machine: ComparedMachine) -> bool:
 
 
 class MoveRules(ComparedMachine):
-    """Rules of what is moved, and of its undo."""
+    """Rules that move entities, and undo moves."""
 
     def __init__(self) -> None:
         super().__init__()
         self._requests = 0
 
     def move(self, level: Level, entities: Sequence[str], **more: object) -> None:
-        """Ask both for a move.
+        """Request a move of the catalog and of its model, and compare their answers.
 
         Parameters
         ----------
         level : Level
-            Level of what is moved.
+            Level of the moved entities.
         entities : sequence of str
-            References to it.
+            References to them.
         **more
             Further members of the request.
         """
@@ -57,10 +57,10 @@ class MoveRules(ComparedMachine):
         if not isinstance(found, list) or not isinstance(expected, list):
             return
         if not all(isinstance(one, MovedSeries) for one in (*found, *expected)):
-            # Which of several errors is raised is the adapter's own affair.
+            # Where several errors apply, an adapter may raise any of them.
             assert [isinstance(one, str) for one in (*found[:1], *expected[:1])] == [True, True]
             return
-        # The key of a series may also change since another part of it came or went.
+        # A series that gained or lost another part may have another key: an adapter need not report it.
         changed = {one.key: one for one in expected}
         assert {one.key: one for one in found}.items() <= changed.items()
         now = self.model.places_of_series()

@@ -1,4 +1,4 @@
-"""Places of files in the model of the archive port: where they say that they lie, and where moves have put them.
+"""Places of files in the model of the archive port: by their own attributes, and by moves.
 
 A path has the id of the patient that an entity belongs to, then the UIDs down to its own.
 """
@@ -97,12 +97,12 @@ class PlacementModel:
         return (placement.patient, placement.study, *path[2:])
 
     def edits_by_moves(self, path: Path) -> tuple[Edit, ...]:
-        """List the edits by which a file says where it lies, by its natural path."""
+        """List the edits that write its place into a file, by its natural path."""
         placement = self.placement(path)
         return placement_edits(NaturalSeries(*path[:3]), placement, self.demographics.get(placement.patient))
 
     def placed(self, path: Path) -> NewInstance:
-        """Return a file with what it claims where it lies, by its natural path."""
+        """Return a file with the attributes that its place gives it, by its natural path."""
         edits = self.edits_by_moves(path)
         new = self.files[path]
         return replace(new, attributes=claims_with(new.attributes, edits)) if edits else new
@@ -139,7 +139,7 @@ class PlacementModel:
         return key_of_path(self.parts(path)[0])
 
     def take_over(self, study: str, former: str | None, patient: str) -> None:
-        """Give all natural paths of a study to another patient, and the moves of them; `settle` places them.
+        """Let another patient take over all natural paths of a study, and their moves; `settle` places the files.
 
         Parameters
         ----------

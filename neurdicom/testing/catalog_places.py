@@ -62,7 +62,7 @@ async def one(catalog: Catalog, level: Level, entity: str) -> Entity:
 
 
 async def ambiguity(catalog: Catalog, level: Level, uid: str) -> set[str]:
-    """List the ids that a UID may mean; every verb that takes one entity must refuse it.
+    """List the candidates of an ambiguous UID, and check that every verb that takes one entity refuses it.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ async def ambiguity(catalog: Catalog, level: Level, uid: str) -> set[str]:
 
 
 class PlaceContract(CatalogSuite):
-    """Tests of UIDs that are in two places: both are kept apart, and what is done to one never reaches the other."""
+    """Tests of UIDs that name two entities: these are kept apart, and no verb on one changes the other."""
 
     def test_both_places_are_kept(self) -> None:
         async def test(catalog: Catalog) -> None:

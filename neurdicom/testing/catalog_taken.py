@@ -1,4 +1,4 @@
-"""Contract suite of the archive port: moves of studies that go over to the patient that a later file names."""
+"""Contract suite of the archive port: moves of studies that the patient of a later file takes over."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Requests of moves, and what a catalog answers before and after, for its contract suites."""
+"""Requests of moves, and the answers of a catalog that contract suites compare before and after them."""
 
 from collections.abc import Awaitable, Iterable
 from typing import Any
@@ -98,7 +98,7 @@ def split(series: Iterable[str], made: str = MADE, edit: str = "m") -> MoveReque
 
 
 async def listing(catalog: Catalog) -> list[Any]:
-    """List all that a catalog answers of what lies in it.
+    """List the answers of all verbs of a catalog about all of its entities.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ async def found_by(catalog: Catalog, level: Level, *conditions: Condition) -> li
 
 
 async def refused(work: Awaitable[object]) -> type[Exception] | None:
-    """Return the class of the error that a verb raises of those that moves raise.
+    """Return the class of the error with which a verb refuses a move; None if it does not refuse it.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ async def refused(work: Awaitable[object]) -> type[Exception] | None:
 
 
 def moved_from(new: NewInstance, patient: str, *, to: str) -> MovedSeries:
-    """Write what a move to another patient says of a series that is alone there.
+    """Make the record of a move of a series to a patient who has nothing of the same UIDs.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def moved_from(new: NewInstance, patient: str, *, to: str) -> MovedSeries:
 
 
 def patient_edits(patient: str, user: str = USER, time: str = TIME, **demographics: Value) -> list[Edit]:
-    """Write the edits by which files say that they are another patient's.
+    """Make the edits that write another patient into files.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def two_patients() -> list[NewInstance]:
 
 
 async def placed(catalog: Catalog, new: NewInstance, policy: StorePolicy | None = None) -> tuple[str, str]:
-    """Store an arrival that is new, and return the patient and the UID of the study that it lies in.
+    """Store an arrival that is new, check its place, and return its patient and the UID of its study.
 
     Parameters
     ----------
@@ -260,7 +260,7 @@ def colliding(**of_first: str) -> list[NewInstance]:
 
 
 def displaced(new: NewInstance) -> DisplacedFile:
-    """Write what the port says of a displaced file.
+    """Make the record of a displaced file.
 
     Parameters
     ----------

@@ -22,16 +22,16 @@ class ServerRefused(Exception):
 
 @dataclass
 class CrashSite:
-    """What the actors of one run share.
+    """Server under test with the records that the actors of one run share.
 
     Attributes
     ----------
     url : str
-        Where the server listens; another one after each start.
+        URL of the server; another one after each start.
     ledger : Ledger
-        What was sent and acknowledged.
+        Record of the requests and their acknowledgements.
     holdings : KnownHoldings
-        What is known of instances that one actor alone changes.
+        Record of the instances that one actor alone changes.
     make : callable
         Makes a file from a Patient ID, the UIDs of study, series and instance, and a comment that changes its bytes.
     root : str
@@ -40,9 +40,9 @@ class CrashSite:
         Statuses with which the server may refuse anything, with Retry-After; none unless its disk or its catalog is
         made to fail.
     refused : Counter of int
-        How often it did, by status.
+        Number of its refusals, by status.
     faults : list of str
-        What was found wrong.
+        Sentences about what is wrong.
     """
 
     url: str

@@ -1,4 +1,4 @@
-"""The check after a crash: what was acknowledged is there whole, found and counted; nothing else is left."""
+"""The check after a crash: whatever was acknowledged is there whole, found and counted, and nothing else is left."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _PATIENT_ID = "0020000D", "0020000E", "0
 
 
 class CrashCheck:
-    """Comparison of a server that nobody uses with the ledger.
+    """Check of a server, while nobody uses it, against the ledger of acknowledged requests.
 
     Parameters
     ----------
@@ -26,18 +26,18 @@ class CrashCheck:
     ledger : Ledger
         What was sent and acknowledged.
     holdings : KnownHoldings
-        What is known of instances that one actor alone changes.
+        Record of the instances that one actor alone changes.
     data : Path
-        Its data folder, whose files are compared with the catalog.
+        Data folder of the server, whose files are compared with its lists.
 
     Attributes
     ----------
     faults : list of str
-        What is wrong.
+        Differences that were found.
     there : dict of str to str
         SHA-256 of the files that the server gives, by SOP Instance UID.
     held : dict of (str, str) to str
-        Those of the instances that one actor alone changes, by Patient ID and SOP Instance UID.
+        SHA-256 of the files of instances that one actor alone changes, by Patient ID and SOP Instance UID.
     descriptions : dict of str to str
         Descriptions of the studies that were edited and are there.
     labels : dict of str to list of str
@@ -59,7 +59,7 @@ class CrashCheck:
         self.patients: dict[str, str] = {}
 
     def run(self) -> None:
-        """Check everything; `faults` has what is wrong."""
+        """Check everything; `faults` has the differences."""
         try:
             self._run()
         except AssertionError as error:  # a list can't be read, or contradicts itself
@@ -112,7 +112,7 @@ class CrashCheck:
                 self._fault(f"instance {uid} has the bytes {found}; {sorted(expected.files)} were sent")
 
     def _sample(self, listing: ArchiveListing, instance: Mapping[str, Any]) -> SampleInstance | None:
-        """Find what was sent as a listed instance."""
+        """Find the sent instance of a listed one."""
         holding = self._holdings.find(listing.identity(instance))
         return self._ledger.samples.get(instance["sop_instance_uid"]) if holding is None else holding.sample
 
@@ -223,7 +223,7 @@ class CrashCheck:
                 self._fault(f"the file {path.name} is left in {place}/, and the trash is empty")
 
     def _check_storage(self, listing: ArchiveListing) -> None:
-        """Check the bytes that count, after the trash was emptied, and that no file counts as damaged: none is."""
+        """Check the counts and bytes of the storage after the trash was emptied, and that no file counts as damaged."""
         answer = self._http.get("/api/storage")
         if answer.status != HTTPStatus.OK:
             self._fault(f"the storage is answered with {answer.status}")
@@ -239,7 +239,7 @@ class CrashCheck:
                 )
 
     def _check_results(self, listing: ArchiveListing) -> None:
-        """Check that each result answers, and that no file is there that none has."""
+        """Check that the content of each result is answered, and that each file in results/ belongs to one."""
         contents = 0
         for result in self._http.pages("/api/results"):
             for one in result["instances"]:

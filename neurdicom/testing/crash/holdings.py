@@ -1,4 +1,4 @@
-"""What is known of instances each of which one actor alone changes: their bytes, earlier versions, and the trash."""
+"""Records of instances that one actor alone changes: their bytes, their earlier versions, and their trash."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from neurdicom.testing.crash.ledger import SampleInstance
 
-#: Patient ID and SOP Instance UID, which name an instance also where others have the UID.
+#: Patient ID and SOP Instance UID, which name an instance even if several patients have the UID.
 Identity = tuple[str, str]
 
 
@@ -57,7 +57,7 @@ class TrashHolding:
 
 
 class KnownHoldings:
-    """Record of what the actors know of their own instances, by any number of threads."""
+    """Record of the instances and trash entries that one actor alone changes, for any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class KnownHoldings:
         self._trash: dict[str, TrashHolding] = {}
 
     def note(self, sample: SampleInstance, files: Iterable[str | None], versions: Iterable[str] = ()) -> None:
-        """Record what may be there of an instance.
+        """Record the bytes that an instance may have, and its certain versions.
 
         Parameters
         ----------

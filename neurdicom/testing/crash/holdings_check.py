@@ -17,23 +17,23 @@ _FOLDERS = {"version": "versions"}
 
 
 class HoldingsCheck:
-    """Comparison of a server that nobody uses with what actors know of their own instances.
+    """Check of a server, while nobody uses it, against the records of instances that one actor alone changes.
 
     Parameters
     ----------
     http : ServerConnection
         The server.
     holdings : KnownHoldings
-        What the actors know.
+        Records of the actors.
     blobs : Path
         Folder of the stored files.
     listing : ArchiveListing
-        What the server lists.
+        Lists of the server.
 
     Attributes
     ----------
     faults : list of str
-        What is wrong.
+        Differences that were found.
     there : dict of (str, str) to str
         SHA-256 of the files that the server gives, by Patient ID and SOP Instance UID.
     """
@@ -48,7 +48,7 @@ class HoldingsCheck:
         self.there: dict[Identity, str] = {}
 
     def run(self) -> None:
-        """Check everything; `faults` has what is wrong."""
+        """Check everything; `faults` has the differences."""
         entries = self._http.pages("/api/trash")
         for holding in self._holdings.instances():
             self._check_instance(holding)
@@ -63,7 +63,7 @@ class HoldingsCheck:
     # -- instances -------------------------------------------------------------------------------------------
 
     def _check_instance(self, holding: Holding) -> None:
-        """Compare an instance with what it may be, bit for bit, and its versions with those that are certain."""
+        """Compare the file of an instance with those that it may have, and its versions with those that are certain."""
         id = self._ids.get(holding.identity)
         if id is None:
             if None not in holding.files:
@@ -85,7 +85,7 @@ class HoldingsCheck:
             self._fault(f"the versions {missing} of {holding.sample} are lost; there are {versions}")
 
     def _check_versions(self, entries: list[dict[str, Any]]) -> None:
-        """Check that each earlier version of an instance that is there is given out whole."""
+        """Check that the server answers each earlier version of a present instance whole."""
         for entry in entries:
             id = self._ids.get((str(entry["patient_id"]), entry["uids"].get("sop_instance_uid", "")))
             if entry["kind"] != "version" or id is None:
@@ -113,7 +113,7 @@ class HoldingsCheck:
                     self._fault(f"the file {path.name} in {place} has other bytes: their SHA-256 is {sha256}")
 
     def _check_own_entries(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
-        """Compare entries with what their actors know; what was not acknowledged is in one of the two places."""
+        """Compare entries with their records; an instance is either there or in the trash, acknowledged or not."""
         for known in self._holdings.trash():
             entry = entries.get(known.reason)
             if (entry is not None) not in known.may_be_there:

@@ -1,4 +1,4 @@
-"""The ledger of a crash test: what was sent, deleted, edited, moved and acknowledged, and so what may be there."""
+"""The ledger of a crash test: its requests and their acknowledgements, and the states of instances they allow."""
 
 import hashlib
 import itertools
@@ -69,14 +69,14 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What may be there of an instance.
+    """States in which an instance may be after the recorded requests.
 
     Attributes
     ----------
     files : frozenset of str
-        Digests of the files that it may have.
+        Digests of the files that it may have, if it is there.
     may_be_absent : bool
-        Whether it may be missing.
+        Whether it may be absent.
     """
 
     files: frozenset[str]
@@ -88,7 +88,7 @@ def expectation(
     deletions: Iterable[RecordedRequest],
     restorations: Iterable[tuple[RecordedRequest, bool]] = (),
 ) -> Expectation:
-    """Compute what may be there of an instance after operations that partly ran at the same time.
+    """Compute the states in which an instance may be after operations that partly ran at the same time.
 
     An operation that began after another one was acknowledged comes after it; all others may have happened in any
     order, and those that were not acknowledged may not have happened at all.
@@ -174,16 +174,16 @@ class Ledger:
             return operation
 
     def begin_restore(self, level: str, uid: str, *, is_version: bool) -> RecordedRequest:
-        """Record that an entry of the trash is about to be restored; nobody knows which of its instances it has.
+        """Record that an entry of the trash is about to be restored, with any of the instances of an entity.
 
         Parameters
         ----------
         level : str
             `study`, `series` or `instance`.
         uid : str
-            Its UID.
+            UID of the entity that was deleted.
         is_version : bool
-            Whether it is an earlier version of an instance.
+            Whether the entry is an earlier version of an instance.
         """
         with self._lock:
             operation = RecordedRequest(next(self._time))
@@ -236,7 +236,7 @@ class Ledger:
             self._labels[study][label] = frozenset(may_be_there)
 
     def labels(self) -> dict[str, dict[str, frozenset[bool]]]:
-        """Tell which labels each labelled study may have, and may not have."""
+        """List for each labelled study, by label, whether it may have that, and whether it may not."""
         with self._lock:
             return {study: dict(labels) for study, labels in self._labels.items()}
 
@@ -262,12 +262,12 @@ class Ledger:
     # -- what may be there -----------------------------------------------------------------------------------
 
     def expectation(self, uid: str) -> Expectation:
-        """Compute what may be there of an instance."""
+        """Compute the states in which an instance may be."""
         with self._lock:
             return self._expectation(uid)
 
     def expectations(self) -> dict[str, Expectation]:
-        """Compute what may be there of each instance, by SOP Instance UID."""
+        """Compute the states in which each instance may be, by SOP Instance UID."""
         with self._lock:
             return {uid: self._expectation(uid) for uid in self.samples}
 
@@ -297,12 +297,12 @@ class Ledger:
         return None
 
     def descriptions(self) -> dict[str, frozenset[str]]:
-        """Compute the descriptions that each edited study may have; the empty one is that of its files."""
+        """Compute the descriptions that each edited study may have; an empty text stands for that of its files."""
         with self._lock:
             return {study: _last_values(edits) for study, edits in self._edits.items()}
 
     def patients(self) -> dict[str, frozenset[str]]:
-        """Compute the Patient IDs that each moved study may have; the empty one is that of its files."""
+        """Compute the Patient IDs that each moved study may have; an empty text stands for that of its files."""
         with self._lock:
             return {study: _last_values(moves) for study, moves in self._moves.items()}
 
@@ -313,7 +313,7 @@ class Ledger:
         labels: Mapping[str, Collection[str]],
         patients: Mapping[str, str],
     ) -> None:
-        """Begin anew with what a check has found.
+        """Begin anew with the state that a check has found.
 
         Parameters
         ----------
@@ -354,7 +354,7 @@ class Ledger:
 
 
 def _last_values(changes: Sequence[tuple[RecordedRequest, str]]) -> frozenset[str]:
-    """Select the values that changes of one thing may have left; the empty one where none was acknowledged."""
+    """Select the values that changes of one attribute may have left; also an empty one if none was acknowledged."""
     certain = [one for one, _ in changes if one.is_acknowledged]
     last = {value for one, value in changes if not any(later.begin > one.end for later in certain)}
     return frozenset(last if certain else last | {""})

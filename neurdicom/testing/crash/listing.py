@@ -1,4 +1,4 @@
-"""What the lists of a server have, at one moment when nobody changes it."""
+"""Lists of a server's entities, read while nobody changes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,5 +41,5 @@ class ArchiveListing:
 
 
 def uid_of(id: str) -> str:
-    """Take the UID from an id, which has more where the UID names several entities."""
+    """Read the UID in an id, which has a digest as well where the UID names several entities."""
     return id.partition("~")[0]

@@ -1,4 +1,4 @@
-"""Base of actors that change instances of their own, and so know exactly what is there."""
+"""Base of actors that change instances of their own alone, and so know exactly what is there."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ Change = dict[str, str | None]
 
 @dataclass
 class OwnStudy:
-    """What an actor knows of a study.
+    """Record of a study that one actor alone changes.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class OwningActor(Actor):
         """Do something with a study. Raises as `send`."""
 
     def act(self) -> None:
-        """Begin a study, or use one; one of which something is not known any more is left alone."""
+        """Begin a study, or use one; a study is given up when a request on it is not answered."""
         if (len(self._studies) < _STUDIES and self.random.random() < 0.3) or not self._studies:
             self._studies.append(OwnStudy())
         study = self.random.choice(self._studies)
@@ -78,7 +78,7 @@ class OwningActor(Actor):
     # -- changes ---------------------------------------------------------------------------------------------
 
     def store(self, study: OwnStudy, sample: SampleInstance) -> None:
-        """Send an instance, or other bytes of one."""
+        """Send a new instance, or new bytes of one."""
         uid, digest = sample.instance, sample.digest
         study.samples[uid] = sample
         study.current.setdefault(uid, None)
@@ -172,7 +172,7 @@ class OwningActor(Actor):
     # -- looks -----------------------------------------------------------------------------------------------
 
     def look(self, study: OwnStudy) -> None:
-        """Compare all instances and earlier versions of a study with what is known."""
+        """Compare all instances and earlier versions of a study with their records."""
         for uid, digest in study.current.items():
             sample = study.samples[uid]
             found = self._listed(sample)

@@ -1,4 +1,4 @@
-"""Actors that use the trash and earlier versions, and that send UIDs which others have, too."""
+"""Actors that use the trash and earlier versions, and that send UIDs which other patients have as well."""
 
 from dataclasses import replace
 from http import HTTPStatus
@@ -11,12 +11,12 @@ from neurdicom.testing.crash.writers import REFERENCED, STOW, multipart, stored_
 
 _LEVELS = ("instance", "instance", "series", "study")
 
-#: Number in the UIDs of those that several patients have.
+#: Number in the UIDs that several patients have.
 _SHARED = 99
 
 
 class HttpOwner(OwningActor):
-    """Owner of instances that it uploads."""
+    """Base of actors that upload instances of their own."""
 
     def send(self, sample: SampleInstance) -> bool:
         """Upload an instance."""
@@ -25,7 +25,7 @@ class HttpOwner(OwningActor):
         return self.check(answer, good).status in good and bool(stored_of(answer))
 
     def own_sample(self, study: OwnStudy) -> SampleInstance:
-        """Make an instance of a study that it does not have."""
+        """Make a new instance of a study."""
         self._number += 1
         others = list(study.samples.values())
         uid = others[0].study if others else f"{self.site.root}.{self.place}.{self._number}"
@@ -34,13 +34,13 @@ class HttpOwner(OwningActor):
         return self.file(patient, uid, series, f"{series}.{self._number}")
 
     def changed(self, sample: SampleInstance) -> SampleInstance:
-        """Make other bytes of an instance."""
+        """Make an instance of the same UIDs with other bytes."""
         self._number += 1
         one = self.file(sample.patient_id, sample.study, sample.series, sample.instance, f"version {self._number}")
         return replace(one, as_dataset=self.as_dataset)
 
     def recycle(self, study: OwnStudy) -> None:
-        """Delete something that is there, or restore or empty what lies in the trash."""
+        """Delete an entity, or restore or purge an entry of the trash."""
         if study.trash and self.random.random() < 0.6:
             reason = self.random.choice(list(study.trash))
             change = self.restore if self.random.random() < 0.7 else self.empty
@@ -51,7 +51,7 @@ class HttpOwner(OwningActor):
 
 
 class Recycler(HttpOwner):
-    """Deletes, restores, empties and purges, and sends again what lies in the trash."""
+    """Actor that deletes, purges and restores, and sends deleted instances again."""
 
     def use(self, study: OwnStudy) -> None:
         """Send an instance or use the trash, and look at what is there."""
@@ -69,10 +69,10 @@ class Recycler(HttpOwner):
 
 
 class Reviser(HttpOwner):
-    """Sends other bytes of instances, and makes earlier versions the current ones."""
+    """Actor that sends new versions of instances, and makes earlier ones current again."""
 
     def use(self, study: OwnStudy) -> None:
-        """Send bytes, or restore a version."""
+        """Send an instance or a new version of one, restore a version, use the trash, or look at what is there."""
         chance, present = self.random.random(), study.present
         if not present or chance < 0.2:
             self.store(study, self.own_sample(study))
@@ -90,7 +90,7 @@ class Reviser(HttpOwner):
 
 
 class TwinOwner(HttpOwner):
-    """Base of actors that send the same UIDs, each of a patient of its own; what is done to one reaches no other."""
+    """Base of actors that send the same UIDs, each with a patient of its own, and so never change each other's."""
 
     def own_sample(self, study: OwnStudy) -> SampleInstance:
         """Make an instance whose UIDs the others send as well."""
@@ -113,11 +113,11 @@ class TwinOwner(HttpOwner):
 
 
 class TwinUploader(TwinOwner):
-    """Uploads UIDs that others send as well."""
+    """Actor that uploads UIDs that others send as well."""
 
 
 class TwinStower(TwinOwner):
-    """Sends UIDs by STOW-RS that others send as well."""
+    """Actor that sends UIDs by STOW-RS that others send as well."""
 
     def send(self, sample: SampleInstance) -> bool:
         """Send an instance by STOW-RS."""
@@ -127,10 +127,10 @@ class TwinStower(TwinOwner):
 
 
 class Scavenger(Actor):
-    """Restores and empties what the deleters and writers have in the trash."""
+    """Actor that restores and purges entries of the trash that no actor owns."""
 
     def act(self) -> None:
-        """Restore or empty an entry; somebody else may have it meanwhile."""
+        """Restore or purge an entry of the trash; it may be gone by then, as other actors use the trash as well."""
         entries = self.check(self.http.get("/api/trash?limit=100"), [HTTPStatus.OK]).json()
         entries = [each for each in entries if not self._is_owned(each["patient_id"])]
         if not entries:
@@ -158,6 +158,6 @@ class Scavenger(Actor):
 
 
 def _kinds_of(kind: type) -> list[type]:
-    """List a class and all that derive from it, also those of the caller."""
+    """List a class and all of its subclasses, those of a test's own modules too."""
     below: list[type] = kind.__subclasses__()
     return [kind, *(each for derived in below for each in _kinds_of(derived))]

@@ -18,10 +18,10 @@ _CHECK_SECONDS = 3.0
 
 
 class Deleter(Actor):
-    """Deletes an instance, a series or a study, sometimes for good."""
+    """Actor that deletes an instance, a series or a study, sometimes for good."""
 
     def act(self) -> None:
-        """Delete something that is there, of those that are not edited or labelled."""
+        """Delete an entity that is there, of an actor that neither edits nor labels."""
         sample = self.site.ledger.choose(self.random, but=(Editor.__name__, Labeller.__name__))
         if sample is None:
             return
@@ -42,7 +42,7 @@ class Deleter(Actor):
 
 
 class Editor(Actor):
-    """Changes the description of a study of its own, and undoes changes."""
+    """Actor that changes the description of a study of its own, and undoes changes."""
 
     def act(self) -> None:
         """Send a study, change its description, or undo the last change."""
@@ -75,7 +75,7 @@ class Editor(Actor):
 
 
 class Labeller(Actor):
-    """Gives labels to studies of its own, takes them away, and moves the studies to the trash and back."""
+    """Actor that labels studies of its own, takes labels away, and moves the studies to the trash and back."""
 
     def act(self) -> None:
         """Send a study, label it, or delete and restore it."""
@@ -127,7 +127,7 @@ class Labeller(Actor):
 
 
 class StudyMover(Actor):
-    """Gives studies of its own to other patients, sends more of them, and takes moves back."""
+    """Actor that gives studies of its own to other patients, sends more of them, and undoes moves."""
 
     def act(self) -> None:
         """Send an instance, move its study, or undo the last move."""
@@ -166,10 +166,10 @@ class StudyMover(Actor):
 
 
 class Searcher(Actor):
-    """Lists and searches, by REST and QIDO-RS; an instance that is there is found."""
+    """Actor that lists and searches by REST and QIDO-RS, and reports an instance that is there and not found."""
 
     def act(self) -> None:
-        """Search for an instance that is there before and after."""
+        """Search for an instance that is there; it is missed if it is still there afterwards."""
         sample = self.site.ledger.choose(self.random)
         if sample is None:
             return
@@ -184,10 +184,10 @@ class Searcher(Actor):
 
 
 class Verifier(Actor):
-    """Has all files checked, none of which is damaged."""
+    """Actor that has all files checked, and reports any that counts as damaged."""
 
     def act(self) -> None:
-        """Begin a check, and look at what the ones before have found."""
+        """Begin a check of all files, wait for it a while, and look at the damage that is known."""
         body = self.check(self.http.request("POST", "/api/storage/verify", {}), [HTTPStatus.ACCEPTED]).json()
         end = time.monotonic() + _CHECK_SECONDS
         while not self.is_stopping and time.monotonic() < end:
@@ -200,18 +200,18 @@ class Verifier(Actor):
 
 
 class Processor(Actor):
-    """Runs a plugin on instances; results are kept.
+    """Actor that runs a plugin on instances and has its results kept.
 
     Attributes
     ----------
     plugin : str
-        Id of the plugin; set it where another one is installed.
+        Id of the plugin; a subclass names another one.
     """
 
     plugin = "test.plugin"
 
     def act(self) -> None:
-        """Run it on an instance; a worker may be killed meanwhile, and the instance deleted."""
+        """Run the plugin on an instance; meanwhile its worker may be killed, or the instance deleted."""
         sample = self.site.ledger.choose(self.random)
         if sample is None:
             return
