@@ -339,7 +339,7 @@ class Catalog(MovingCatalog, ABC):
         """
 
     async def edits(self, instance: str) -> list[Edit]:
-        """List the edits that count of an instance and of what it is in, the patient's first."""
+        """List the effective edits of an instance and of the entities above it, the patient's first."""
         return [edit for located in await self.locate_all(Level.INSTANCE, instance) for edit in located.edits]
 
     @abstractmethod

@@ -89,7 +89,7 @@ class OriginClaims:
         return cls(hashlib.sha256(ids + b"\\" + document).digest()[:16], attributes, document)
 
     def with_attributes(self, attributes: dict[str, Value]) -> "OriginClaims":
-        """Return claims of the same digest with other attributes, as moves give them."""
+        """Return claims of the same digest with the attributes that moves give them."""
         return OriginClaims(self.digest, attributes, to_json(attributes))
 
 

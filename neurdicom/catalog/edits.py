@@ -1,4 +1,4 @@
-"""The edits of an entity as a history: the edits of each field lie on each other, and the topmost counts.
+"""Histories of edits: of the edits of an entity's field the last one counts.
 
 A history is a list of the edits of one entity in the order in which they were made.
 """
@@ -68,16 +68,16 @@ def without(history: Sequence[Edit], edit_id: str) -> list[Edit] | None:
 
 
 def joined(there: Sequence[Edit], back: Sequence[Edit]) -> list[Edit]:
-    """Join two histories of an entity in the order of time; an edit of both counts once.
+    """Join two histories of an entity in the order of time; an edit that both have is kept once.
 
-    Neither changes its own order. What was shown before an edit is what the edit below it says.
+    The order within each stays. `before` of an edit becomes the value of the previous edit of its field.
 
     Parameters
     ----------
     there : sequence of Edit
         The present history.
     back : sequence of Edit
-        What comes back to it; of edits of the same time these are below.
+        The history to restore; of edits of the same time its own come first.
     """
     known = {edit.id for edit in there}
     found: list[Edit] = []

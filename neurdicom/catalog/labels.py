@@ -1,7 +1,7 @@
-"""Documents of labels, as the archive port's condition on labels reads them.
+"""Form of the documents of labels, which `archive.labels` writes and the archive port's condition on labels reads.
 
-A label of an entity is a document of the kind `label`. Its key is made of the level, a key of the entity, of now or of
-before, and the label, and it is found by terms for each of these. `archive.labels` writes them.
+A label of an entity is a document of the kind `label`. Its key is made of the level, a present or earlier key of the
+entity, and the label, and it is found by terms for each of these.
 """
 
 from typing import Final
@@ -22,7 +22,7 @@ def document_key(level: Level, entity: str, label: str) -> str:
     level : Level
         Level of the entity.
     entity : str
-        One of its keys.
+        Key of the entity, present or earlier.
     label : str
         The label.
     """

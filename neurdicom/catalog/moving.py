@@ -1,4 +1,4 @@
-"""The part of the archive port that merges patients, moves studies and series, and takes this back."""
+"""Part of the archive port that merges patients, moves studies and series, splits studies, and undoes this."""
 
 from abc import ABC, abstractmethod
 
@@ -11,23 +11,23 @@ class MovingCatalog(ABC):
 
     @abstractmethod
     async def move(self, request: MoveRequest) -> list[MovedSeries]:
-        """Give a patient's studies, a study or series to another parent, durably, and all that comes later of them.
+        """Give a patient's studies, a study or series to another parent, durably, with files of them that arrive later.
 
         A `Move` is stored for each natural patient, study or series that the entities are made of, and the files lie
-        where `moves.placing` says. Files say so by the edits of `moves.placement_edits`, which come before all others
-        in `Located.edits`, and claim the same of the levels above them (`moves.claims_with`). Moves outlive `delete`
-        and `clear`, and are renamed where a study goes over to another patient. Edits are those of all keys of an
-        entity, the latest counts.
+        where `moves.placing` says. The edits of `moves.placement_edits` write that place into the files; they come
+        before all others in `Located.edits`, and the entities above show the same (`moves.claims_with`). Moves outlive
+        `delete` and `clear`, and are renamed where another patient takes a study over. An entity of several keys has
+        the edits of all of them; of a field the latest counts.
 
         Parameters
         ----------
         request : MoveRequest
-            What is to be moved, and where to.
+            The entities, and their new parent.
 
         Returns
         -------
         list of MovedSeries
-            What lies somewhere else now.
+            The natural series that lie somewhere else now.
 
         Raises
         ------
@@ -41,7 +41,7 @@ class MovingCatalog(ABC):
 
     @abstractmethod
     async def undo_move(self, edit: str) -> list[MovedSeries] | None:
-        """Take back all moves of an edit; moves of the same entities that were made later stay in force.
+        """Undo all moves of an edit; moves of the same entities that were made later stay in force.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class MovingCatalog(ABC):
         Returns
         -------
         list of MovedSeries or None
-            What lies somewhere else now; None where no move has this id.
+            The natural series that lie somewhere else now; None where no move has this id.
         """
 
     @abstractmethod
@@ -64,7 +64,7 @@ class MovingCatalog(ABC):
 
     @abstractmethod
     async def merged_into(self, patient: str) -> str | None:
-        """Look up the patient whom one was merged into that is there no more; None if it is there or never was."""
+        """Look up the patient into which an absent one was merged; None if it is there, or was not merged."""
 
     @abstractmethod
     async def displaced(self, entity: str, level: Level = Level.INSTANCE) -> list[DisplacedFile]:

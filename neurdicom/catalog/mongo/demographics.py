@@ -1,4 +1,4 @@
-"""The demographics that files claim which were moved to a patient."""
+"""Demographics that moves write into the files of a patient."""
 
 from neurdicom.catalog.mongo.entities import latest_studies
 from neurdicom.catalog.mongo.origins import origins_of, said_by
@@ -10,7 +10,7 @@ from neurdicom.dicom.query.conditions import Value
 
 
 async def claimed_demographics(unit: UnitOfWork, patient: str) -> dict[str, Value]:
-    """Compute the demographics of a patient by the files that say to be of it, edits not applied.
+    """Compute the demographics of a patient from the files that name it, edits not applied.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ async def claimed_demographics(unit: UnitOfWork, patient: str) -> dict[str, Valu
 
 
 async def said_of_study(unit: UnitOfWork, study: str) -> dict[str, Value]:
-    """Compute what a study shows without edits.
+    """Compute the attributes of a study without edits.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Displaced files: those of an instance that another file, which a move put in the same place, is shown instead of.
+"""Displaced files, which are not shown since moves brought them together with later ones of the same UID.
 
-Their documents are those of instances; `_id` is the number of an arrival, as text. An instance keeps its `_id` when it
-shows another file, so that there is one at any time.
+Their documents have the form of instances; `_id` is the number of an arrival, as text. An instance keeps its `_id` when
+it shows another file, so that it is there at any time.
 """
 
 from collections.abc import Collection
@@ -23,7 +23,7 @@ from neurdicom.dicom.query.attributes import Level
 
 #: Members that tell which file of an instance is shown.
 _COMPARED = ("uid", "arrival", "received", "fused")
-#: Members of the instance as an entity, which its files do not take along.
+#: Members of an instance that belong to it, and not to the file that it shows.
 _OF_ENTITY = ("_id", "id", "study", "patient", "above", "several", "also", "fused")
 
 
@@ -53,7 +53,7 @@ async def known_blobs(unit: UnitOfWork, keys: Collection[str]) -> set[str]:
 
 
 async def displace(unit: UnitOfWork, instance: Document) -> None:
-    """Keep the file of an instance that is about to show another; its attributes are those that it says."""
+    """Store the file of an instance as displaced, with the attributes that the file has without edits."""
     file = displaced_file(instance)
     edits = await edits_of_keys(unit, *((Level.INSTANCE, [key]) for key in natural_keys(Level.INSTANCE, instance)))
     if edited := {edit.field for edit in edits}:
@@ -77,7 +77,7 @@ def natural_place(instance: Document) -> list[str]:
 
 
 async def settle_displaced(unit: UnitOfWork, series: str, uids: Collection[str] | None = None) -> None:
-    """Show of each instance of a series the file that arrived last; may be repeated after an interruption.
+    """Let each instance of a series show the file that arrived last; may be repeated after an interruption.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ async def settle_displaced(unit: UnitOfWork, series: str, uids: Collection[str] 
 
 
 async def _settle(unit: UnitOfWork, series: Document, shown: list[Document], others: list[Document]) -> None:
-    """Show the latest of the files of one instance."""
+    """Let one instance show the latest of its files."""
     last = max([*shown, *others], key=age_of)
     row = next((one["_id"] for one in shown if one["arrival"] == last["arrival"]), shown[0]["_id"] if shown else None)
     keys: set[str] = set()
@@ -123,7 +123,7 @@ async def _settle(unit: UnitOfWork, series: Document, shown: list[Document], oth
 
 
 async def _show_instead(unit: UnitOfWork, series: Document, row: str | None, file: Document) -> str:
-    """Give an instance another file; make it if there is none. Return its `_id`."""
+    """Let an instance show a displaced file; make it if there is none. Return its `_id`."""
     above = inherited(Level.INSTANCE, series)
     document = file | above | instance_fields(orjson.loads(file["attributes"]))
     document["key"] = own_key(Level.INSTANCE, document)
@@ -139,7 +139,7 @@ async def _show_instead(unit: UnitOfWork, series: Document, row: str | None, fil
 
 
 async def name_shown(unit: UnitOfWork, row: str, former: Collection[str] = ()) -> None:
-    """Write the places that an instance, and the files that it is shown instead of, are of, and apply their edits.
+    """Write the natural places of an instance's shown and displaced files, and apply the edits of all of them.
 
     Parameters
     ----------
@@ -163,10 +163,10 @@ async def name_shown(unit: UnitOfWork, row: str, former: Collection[str] = ()) -
     edits = await edits_of_keys(unit, *((Level.INSTANCE, [key]) for key in sorted(keys)))
     if edits:
         renewed = await with_stored_edits(unit, renewed, {edit.field for edit in edits})
-    # In one step: once its names are right it is not looked at again.
+    # In one step, since an instance with the right members is not looked at again after an interruption.
     await unit["instances"].replace_one({"_id": row}, renewed, session=unit.session)
 
 
 def age_of(file: Document) -> tuple[str, int]:
-    """Return what the files of an instance are ordered by, the latest last."""
+    """Return the sort key of an instance's files, by which the latest is the last."""
     return str(file["received"]), int(file["arrival"])

@@ -1,4 +1,4 @@
-"""Edits of entities: made, undone and restored, each by an announced write."""
+"""Edits of entities: making, undoing and restoring them, each by an announced write."""
 
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +34,7 @@ async def history(unit: UnitOfWork, level: Level, reference: str) -> list[Edit]:
 
 
 async def _history(unit: UnitOfWork, level: Level, entity: Document) -> list[Edit]:
-    """List the edits of all that an entity is made of, in the order of time."""
+    """List the edits of an entity by all of its keys, in the order of time."""
     histories = [await history_of(unit, level, key) for key in natural_keys(level, entity)]
     if len(histories) == 1:
         return histories[0]
@@ -102,7 +102,7 @@ async def restore(unit: UnitOfWork, edits: Sequence[Edit]) -> None:
 
 
 async def _touched(unit: UnitOfWork, level: Level, entity: str) -> set[tuple[Level, str]]:
-    """List the entities that show the edits of one, by level and `_id`."""
+    """List the entities that show the edits of an entity, by level and `_id`."""
     studies = await unit.all("studies", {"patient": entity}, "_id") if level is Level.PATIENT else []
     return {(level, entity), *((Level.STUDY, one["_id"]) for one in studies)}
 

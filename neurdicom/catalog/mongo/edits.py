@@ -1,7 +1,7 @@
 """The documents of edits, one for each entity that has any, by its key.
 
-`fields` has the edits that count, by field; `history` all of them in their order. What a version before histories wrote
-has `fields` alone, without ids.
+`fields` has the edits that count, by field; `history` all of them in their order. Documents from before histories have
+`fields` alone, without ids.
 """
 
 from collections.abc import Iterable, Sequence
@@ -133,7 +133,7 @@ async def rename_history(unit: UnitOfWork, document: Document, owner: Document) 
 
 
 async def edits_of_keys(unit: UnitOfWork, *entities: tuple[Level, Sequence[str]]) -> list[Edit]:
-    """Look up the edits that count of entities, by level and keys; those of several keys as `in_order` joins them."""
+    """Look up the effective edits of entities, by level and keys; those of several keys as `in_order` joins them."""
     found = await edits_of(unit, *((level, key) for level, keys in entities for key in keys))
     by_key: dict[tuple[Level, str], list[Edit]] = {}
     for edit in found:

@@ -1,7 +1,7 @@
 """Bytes and last arrival of each study and series, in their documents, and the bytes of all.
 
-`bytes` and `received` are kept like the counts. What a write adds to the bytes of studies it adds to a document of
-`totals` too, before it ends; each server process has one of a few, so that concurrent transactions seldom meet there.
+`bytes` and `received` are kept like the counts. A write adds the bytes that studies gain or lose to a document of
+`totals` as well; each server process has one of a few, so that concurrent transactions seldom meet there.
 """
 
 import os
@@ -55,7 +55,7 @@ async def recount(database: "AsyncIOMotorDatabase[Document]") -> None:
 
 
 def summed(below: Iterable[Document], size: str = "bytes") -> Document:
-    """Make the members of a series or study from what is below it.
+    """Sum up the members of a series or study from its children.
 
     Parameters
     ----------

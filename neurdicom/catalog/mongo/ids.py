@@ -21,7 +21,7 @@ def rekeyed(entity: Document, key: str) -> Document:
 
 
 def free_row(key: str, taken: Collection[str], number: int) -> str:
-    """Choose the `_id` of a new entity: its key, unless one that had it before has it.
+    """Choose the `_id` of a new entity: its key, unless an entity that had that key before has it.
 
     Parameters
     ----------

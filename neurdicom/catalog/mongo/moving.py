@@ -1,7 +1,7 @@
-"""Merges, moves and splits: made, taken back and listed.
+"""Merges, moves and splits: making, undoing and listing them.
 
-The document of an edit is what counts: before it is written nothing has changed, and once it is, an interrupted move is
-finished. Taking back is the same the other way round.
+An interrupted move is finished if the document of its edit was written, and else changes nothing. An interrupted undo
+is finished if that document was deleted.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class _Mover:
         return found
 
     async def _of_studies(self, entity: Document, parts: Sequence[SeriesPart]) -> tuple[list[Move], str]:
-        """Make the moves of a study, or of a patient and its studies; name the patient that they go to."""
+        """Make the moves of a study, or of a patient and its studies; return them, and the patient that they go to."""
         request, former = self._request, parts[0].patient
         there = await one_of(self._unit, Level.PATIENT, request.patient)
         patient = request.patient if there is None else str(there["_id"])
@@ -86,7 +86,7 @@ class _Mover:
         return ([merge, *moves] if request.level is Level.PATIENT else moves), patient
 
     async def _of_series(self, found: Sequence[Document], parts: Sequence[SeriesPart]) -> tuple[list[Move], str]:
-        """Make the moves of series; name the patient that they go to."""
+        """Make the moves of series; return them, and the patient that they go to."""
         request = self._request
         if len({one["study"] for one in found}) > 1:
             raise Conflict("the series are of several studies; split one study at a time")
@@ -124,14 +124,14 @@ class _Mover:
         return moves, patient
 
     async def _moved_to(self, patient: str) -> list[SeriesPart]:
-        """List the parts that something moved to a patient."""
+        """List the parts that moves have brought to a patient."""
         studies = [one["_id"] for one in await self._unit.all("studies", {"patient": patient}, "_id")]
         origins = await self._unit.among("origins", studies, by="study")
         return await parts_of(self._unit, [one for one in origins if "moved" in one])
 
 
 async def undo(unit: UnitOfWork, edit: str) -> list[MovedSeries] | None:
-    """Take moves back, for `MovingCatalog.undo_move`."""
+    """Undo moves, for `MovingCatalog.undo_move`."""
     moves = StoredMoves(unit)
     removed = await moves.where({"_id": edit})
     if not removed:
@@ -148,7 +148,7 @@ async def undo(unit: UnitOfWork, edit: str) -> list[MovedSeries] | None:
 
 
 async def settle_moves(unit: UnitOfWork, intent: Intent) -> None:
-    """Finish or undo moves, and what follows from claims, of an interrupted write; may be repeated."""
+    """Finish or undo the moves and takeovers of an interrupted write; may be repeated."""
     moves = StoredMoves(unit)
     if intent.moved:
         await moves.settle_demographics(intent.moved)
@@ -185,7 +185,7 @@ def _is_of_series_at(move: Move, keys: Sequence[str]) -> bool:
 
 
 async def merged_into(unit: UnitOfWork, patient: str) -> str | None:
-    """Follow the merges of a patient that is there no more, for `MovingCatalog.merged_into`."""
+    """Follow the merges of an absent patient, for `MovingCatalog.merged_into`."""
     stored, seen = StoredMoves(unit), set[str]()
     while await unit.one("patients", patient) is None:
         seen.add(patient)

@@ -231,7 +231,7 @@ def earliest(origin: Document) -> int:
 
 
 def natural_of(origins: Sequence[Document], level: Level, above: tuple[str, str]) -> list[list[str]] | None:
-    """List the natural places of a study or series, that of its own key first; None where that is where it lies.
+    """List the natural places of a study or series, that of its own key first; None if its only one is where it lies.
 
     Parameters
     ----------

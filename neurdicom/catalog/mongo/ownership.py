@@ -60,7 +60,7 @@ async def touch_claims(unit: UnitOfWork, studies: Collection[str]) -> None:
 
 
 async def forget_claims(unit: UnitOfWork, studies: Collection[str], gone: Collection[str]) -> None:
-    """Delete the claims of Study Instance UIDs that no study has but those about to be deleted, and no move is of.
+    """Delete the claims on Study Instance UIDs that no move names, and no study but those about to be deleted.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ async def rename_edits(unit: UnitOfWork, study: str, former: str, patient: str) 
 
 
 async def forget_edits_of_gone(unit: UnitOfWork, patients: Collection[str]) -> None:
-    """Delete the edits of patients that are gone, as their last studies went over to others."""
+    """Delete the edits of patients whose last studies others have taken over."""
     there = {one["_id"] for one in await unit.among("patients", patients, "_id")}
     await forget_edits(unit, Level.PATIENT, set(patients) - there)
 

@@ -15,20 +15,20 @@ from neurdicom.dicom.query.attributes import Level
 
 @dataclass(frozen=True, slots=True)
 class SeriesPart:
-    """An origin, where its files say that they lie, and where they lie.
+    """Origin with the natural place of its files, and the place where they lie.
 
     Attributes
     ----------
     origin : Document
         Its document.
     natural : NaturalSeries
-        Where its files say that they lie.
+        Natural path of its files.
     patient, study : str
         Id of the patient and UID of the study where they lie.
     owner : str
         Id of the patient in the key of that study.
     via : tuple of str
-        Ids of the edits by which they lie there.
+        Ids of the edits that placed them there.
     """
 
     origin: Document
@@ -99,12 +99,12 @@ async def parts_below(unit: UnitOfWork, level: Level, rows: Sequence[str]) -> li
 
 
 async def parts_via(unit: UnitOfWork, edit: str) -> list[SeriesPart]:
-    """List the parts that lie somewhere by an edit."""
+    """List the parts that an edit has placed."""
     return await parts_of(unit, await unit.all("origins", {"moved.via": {"$in": [edit]}}))
 
 
 async def whole(unit: UnitOfWork, parts: Iterable[SeriesPart]) -> list[SeriesPart]:
-    """Complete the parts of natural series: all of one lie in one series."""
+    """Complete some parts to all parts of their natural series, each of which lies in one series."""
     wanted = list(parts)
     naturals = {part.natural for part in wanted}
     rows = list(dict.fromkeys(part.series_row for part in wanted))
@@ -112,7 +112,7 @@ async def whole(unit: UnitOfWork, parts: Iterable[SeriesPart]) -> list[SeriesPar
 
 
 async def naturals_by_claims(unit: UnitOfWork, parts: Sequence[SeriesPart]) -> dict[str, NaturalSeries]:
-    """Map the `_id`s of origins to the natural series that they are of by the claims on their studies.
+    """Map the `_id`s of origins to their natural series by the present claims on their studies.
 
     Parameters
     ----------

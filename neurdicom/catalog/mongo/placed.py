@@ -1,4 +1,4 @@
-"""Storing of arrivals where moves have placed something: one after the other, each with a look where it lies."""
+"""Storing of arrivals in a catalog with moves: one after the other, each where the moves place it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ _BELOW_PATIENT = (Level.STUDY, Level.SERIES, Level.INSTANCE)
 
 
 class PlacedArrivals(Arrivals):
-    """Writer of arrivals that heeds moves."""
+    """Writer of arrivals where moves place them."""
 
     async def _store_by_moves(
         self, origins: Mapping[int, Origin], found: Mapping[Level, list[Document]], claims: Mapping[str, Claims]
@@ -58,7 +58,7 @@ async def _are_unmoved(
     found: Mapping[Level, list[Document]],
     claims: Mapping[str, Claims],
 ) -> bool:
-    """Tell whether moves have nothing to do with arrivals, nor with what has their UIDs."""
+    """Tell whether moves concern neither arrivals nor the entities that have their UIDs."""
     if any("natural" in one or "fused" in one for ones in found.values() for one in ones):
         return False
     known = dict(claims)
@@ -95,7 +95,7 @@ class _PlacedArrival:
     Attributes
     ----------
     key : str
-        A key of its instance, or of the one that stays instead, afterwards.
+        Key of its instance, or of the one that keeps it out; set by `store`.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class _PlacedArrival:
     # -- writing ---------------------------------------------------------------------------------------------
 
     async def _take_over(self, claims: Claims, former: str, patient: str) -> list[SeriesPart]:
-        """Let the study go over to another patient, wherever moves have placed what is in it; return its parts."""
+        """Let another patient take over the study, wherever moves have placed its series; return its parts."""
         unit, study = self._unit, self._new.study
         rows = [one["_id"] for one in await unit.all("studies", {"uid": study}, "_id")]
         parts = await parts_below(unit, Level.STUDY, rows)
@@ -202,7 +202,7 @@ class _PlacedArrival:
         await self._unit.announce(intent)
 
     async def _instead(self, step: StoreStep, own: Document) -> StoreOutcome:
-        """Write an instance instead of the earlier file that it shows."""
+        """Replace the earlier file of the arrival, which its instance shows."""
         series = step.rows[Level.SERIES]
         replaced = await self._arrivals.replace(step)
         if "fused" in own:
@@ -211,7 +211,7 @@ class _PlacedArrival:
         return replaced.outcome()
 
     async def _beside(self, step: StoreStep, own: Document | None, shown: Document) -> StoreOutcome:
-        """Write a file of an instance that shows the file of another; then show the one that arrived last."""
+        """Write the arrival as a displaced file of an instance; then let that show the file that arrived last."""
         unit = self._unit
         series = await unit.one("series", shown["series"]) or {}
         await write_claims(unit, {} if step.claims is None else {self._new.study: step.claims})
@@ -238,7 +238,7 @@ class _PlacedArrival:
         return StoreOutcome("kept")
 
     async def _know(self, site: ArrivalSite, parts: Sequence[SeriesPart]) -> None:
-        """Have files claim the demographics of the patient where they lie, if this arrival has to tell them."""
+        """Write demographics into the files moved to a patient, if they were unknown until this arrival."""
         unit, patient = self._unit, site.placement.patient
         is_elsewhere = patient != site.natural.patient
         if parts or (is_elsewhere and await self._moves.demographics(patient) is None):

@@ -121,7 +121,7 @@ class Planner:
             origins[one["origin"]] = path
             known[Level.STUDY].setdefault(path[1], {}).setdefault(path[:2], Known(one["study"]))
             shared |= {(Level.STUDY, path[1]) for _ in one["several"]}
-        # What moved keeps its `_id`, which may be what something new would have.
+        # A moved entity keeps its `_id`, which may be the one that a new entity would get.
         taken = {one["_id"] for level in _LEVELS for one in found[level]}
         return cls(policy, {}, known, origins, shared, _taken=taken)
 

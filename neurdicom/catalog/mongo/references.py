@@ -111,7 +111,7 @@ def _studies_of(level: Level, entity: Document) -> list[str]:
 
 
 def _earlier(level: Level, entity: Document, claims: dict[str, Claims]) -> Iterable[str]:
-    """List the keys that the entities which one is made of had by each claim on their patients."""
+    """List the earlier keys of an entity, by the claims on each patient of its natural places."""
     for patient, *between in natural_places(level, entity):
         of_study = claims.get(between[0] if between else entity["uid"], {})
         owned = [claim for claim, owner in of_study.items() if owner == patient]
@@ -119,7 +119,7 @@ def _earlier(level: Level, entity: Document, claims: dict[str, Claims]) -> Itera
 
 
 async def part_named(unit: UnitOfWork, level: Level, entity: Document, reference: str) -> Document:
-    """Return an entity as the one of those that it is made of to which a key, or one of before, leads.
+    """Return an entity with the natural place that a present or earlier key names, where moves made it of several.
 
     Parameters
     ----------

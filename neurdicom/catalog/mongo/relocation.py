@@ -1,7 +1,7 @@
-"""Relocation: giving the instances of natural series to the series, study and patient that moves place them at.
+"""Relocation of natural series: their instances go to the series, study and patient where moves place them.
 
-It follows from the moves, the claims and the origins alone, so that another relocation of the same origins finishes, or
-undoes, an interrupted one. Instances are given away before their origins.
+It depends on the moves, the claims and the origins alone, so that another relocation of the same origins finishes, or
+undoes, an interrupted one. Instances are moved before their origins.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +26,13 @@ from neurdicom.dicom.query.attributes import Level
 
 _BATCH = 1000
 _SHARED = {"$regex": "~"}
-#: End of the id of an entity that has none yet; ids are unique.
+#: End of the temporary ids of new entities; ids are unique.
 _NEW = "#"
 
 
 @dataclass(frozen=True, slots=True)
 class NaturalGroup:
-    """The parts of a natural series, and where they lie from now on.
+    """Parts of a natural series, and the place where they lie from now on.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class NaturalGroup:
     placement : Placement
         Where they lie from now on.
     moved : MovedOrigin or None
-        What their origins say of it.
+        The placement as their origins store it.
     """
 
     natural: NaturalSeries
@@ -112,7 +112,7 @@ class Relocation:
         rekey : bool
             True if the claims on their studies may have changed, and their keys with them.
         know : bool
-            False if it may stay unknown what is claimed by files that were moved to a patient.
+            False if the demographics of a patient that files are moved to may stay unknown.
         """
         if not parts:
             return []
@@ -153,7 +153,7 @@ class Relocation:
         return groups
 
     async def _know(self, groups: Sequence[NaturalGroup]) -> None:
-        """Have files claim the demographics of the patient where they lie, if these were not known yet."""
+        """Write the demographics of patients into the files moved to them, if they were unknown until now."""
         elsewhere = {group.placement.patient for group in groups if group.placement.patient != group.natural.patient}
         missing = {patient for patient in elsewhere if await self._moves.demographics(patient) is None}
         for patient in sorted(missing):
@@ -216,7 +216,7 @@ class Relocation:
         return row
 
     async def _announce(self, groups: Sequence[NaturalGroup], rows: Sequence[str]) -> None:
-        """Write the journal entry, then make the rows that are new."""
+        """Write the journal entry, then make the new studies and series."""
         for group, row in zip(groups, rows, strict=True):
             series = self._series[row]
             self._touched |= {(Level.SERIES, row), (Level.STUDY, series["study"])}
@@ -235,14 +235,14 @@ class Relocation:
                     await self._unit[collection(level)].insert_one(one, session=self._unit.session)
 
     async def _uids_of_several(self, series: Iterable[str]) -> set[tuple[Level, str]]:
-        """List the SOP Instance UIDs in series that name several instances, or that files are displaced of."""
+        """List the SOP Instance UIDs in series that name several instances, or have displaced files."""
         found = await self._unit.among("displaced", series, "uid", by="series")
         for row in sorted(series):
             found += await self._unit.all("instances", {"series": row, "id": _SHARED}, "uid")
         return {(Level.INSTANCE, one["uid"]) for one in found}
 
     async def _free_ids(self) -> None:
-        """Take ids that are keys from the entities that may have other keys soon; ids are unique."""
+        """Replace ids that are keys by temporary ones where the keys may change; ids are unique."""
         for level in (Level.STUDY, Level.SERIES):
             rows = [row for each, row in self._touched if each is level]
             operations: list[Any] = [
@@ -255,7 +255,7 @@ class Relocation:
     # -- writing ---------------------------------------------------------------------------------------------
 
     async def _give(self, group: NaturalGroup, row: str) -> None:
-        """Give the instances of a group, shown and displaced, to a series; then its origins."""
+        """Move the instances of a group, shown and displaced, to a series; then its origins."""
         unit, series, ids = self._unit, self._series[row], [part.id for part in group.parts]
         rows = sorted(self._searched.union(group.rows))
         where: Document = {"series": {"$in": rows}, "origin": {"$in": ids}}
@@ -267,7 +267,7 @@ class Relocation:
             gone["moved"] = ""
         of_displaced = {"$set": {"series": row, "natural": [group.place]}}
         await unit["displaced"].update_many(where, of_displaced, session=unit.session)
-        # What is shown instead of others is of several places, until displaced files are settled.
+        # A fused instance keeps the natural places of all its files until `settle_displaced`.
         await unit["instances"].update_many(
             where | {"fused": {"$exists": True}}, _changes(changed, gone), session=unit.session
         )
@@ -275,7 +275,7 @@ class Relocation:
             gone["natural"] = ""
         else:
             changed["natural"] = [group.place]
-        # The others; those of before are of this series by now, if it is another one.
+        # The fused ones above already have the new `series`, so that `where` no longer finds them if it has changed.
         alone = where | {"fused": {"$exists": False}}
         await unit["instances"].update_many(alone, _changes(changed, gone), session=unit.session)
         moved = {"$set": {"moved": group.moved.to_document()}} if group.moved else {"$unset": {"moved": ""}}
@@ -284,7 +284,7 @@ class Relocation:
         await unit["origins"].update_many({"_id": {"$in": ids}}, moved, session=unit.session)
 
     async def _rekey(self, group: NaturalGroup, row: str) -> None:
-        """Give the instances of a group the keys by the claims of now."""
+        """Give the instances of a group the keys that follow from the present claims."""
         place = group.place
         for name in ("instances", "displaced"):
             where = {"series": row, "origin": {"$in": [part.id for part in group.parts]}}

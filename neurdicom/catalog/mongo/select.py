@@ -198,7 +198,7 @@ class Filters:
         return {"$in": sorted({one["_id"] for ones in named.values() for one in ones})}
 
     async def _labelled(self, condition: Simple) -> Document:
-        """Write the filter of the entities that have labels, by any of their keys."""
+        """Write the filter that finds entities by labels of any of their keys."""
         labels = [str(value) for value in condition.values] if isinstance(condition, AnyOf) else []
         terms = [label_term(self._level, label) for label in labels]
         found = self._database["documents"].find({"terms": {"$in": terms}}, {"key": 1})

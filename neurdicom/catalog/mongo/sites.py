@@ -1,4 +1,4 @@
-"""Sites: where an arrival lies by moves, what is there, and whether it may be stored."""
+"""Sites: the place of an arrival by moves, the entities and files that are there, and whether it may be stored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _LEVELS = tuple(CONFLICT_LEVELS.values())
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """A study that would go over to another patient.
+    """Takeover of a study by another patient, to look up places as they would be after it.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class TakeOver:
     patient: str
 
     def after(self, path: Path) -> Path:
-        """Return a natural path as it would be."""
+        """Return a natural path as it would be after the takeover."""
         return moved(path, self.study, self.former, self.patient)
 
     async def place(self, path: Path) -> Path:
-        """Find where the study, series or instance of a natural path would lie."""
+        """Find the place of a natural path after the takeover."""
         patient, study, *uids = self.after(path)
         placement = await self.moves.placement(NaturalSeries(patient, study, uids[0] if uids else ""))
         return (placement.patient, placement.study, *uids)
@@ -57,11 +57,11 @@ class NamesakeFile:
     natural : tuple of str
         Id of the patient and UID of the study that it names.
     path : tuple of str
-        Where it lies.
+        Path where it lies.
     document : Document
         Its document.
     shown : Document
-        The instance that it is a file of.
+        The instance whose file it is.
     """
 
     natural: tuple[str, ...]
@@ -72,16 +72,16 @@ class NamesakeFile:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalSite:
-    """Where an arrival lies, and what has its UIDs.
+    """Place of an arrival, and the entities and files that have its UIDs.
 
-    Where its study goes over to another patient by it, all lies where it would lie afterwards.
+    If another patient takes over its study by it, all places are those after the takeover.
 
     Attributes
     ----------
     new : NewInstance
         The arrival.
     natural : NaturalSeries
-        Where its file says that it lies.
+        Natural path of its series.
     placement : Placement
         Where it lies.
     entities : Mapping[Level, list of (tuple of str, Document)]
@@ -98,7 +98,7 @@ class ArrivalSite:
 
     @classmethod
     async def find(cls, unit: UnitOfWork, new: NewInstance, owner: Belonging, moves: StoredMoves) -> "ArrivalSite":
-        """Look up where an arrival lies, and what is there.
+        """Look up the place of an arrival, and the entities and files that have its UIDs.
 
         Parameters
         ----------
@@ -132,32 +132,32 @@ class ArrivalSite:
 
     @property
     def path(self) -> Path:
-        """Where it lies, as one path."""
+        """Path of the place where it lies."""
         return (self.placement.patient, self.placement.study, self.new.series, self.new.instance)
 
     @property
     def key(self) -> str:
-        """Key of its instance by what its file says."""
+        """Natural key of its instance."""
         return f"{self.new.instance}~{self.natural.below}"
 
     @property
     def there(self) -> list[NamesakeFile]:
-        """The files of the instance that is there, the one that it shows first."""
+        """Files of the instance in its place, the shown one first."""
         return [one for one in self.files if one.path == self.path]
 
     @property
     def own(self) -> NamesakeFile | None:
-        """The earlier file of the arrival."""
+        """Earlier file of the same natural instance."""
         natural = (self.natural.patient, self.natural.study)
         return next((one for one in self.there if one.natural == natural), None)
 
     @property
     def shown(self) -> Document | None:
-        """The instance that is there."""
+        """Instance in its place."""
         return self.there[0].shown if self.there else None
 
     def entity(self, level: Level) -> Document | None:
-        """Return the study or series that is there."""
+        """Return the study or series in its place."""
         path = self.path[: len(level.above) + 1]
         return next((one for at, one in self.entities[level] if at == path), None)
 
@@ -179,7 +179,7 @@ class ArrivalSite:
         return self.placement.study_key if level is Level.STUDY else self.natural.key
 
     def added(self) -> set[tuple[Level, str]]:
-        """List the UIDs that name one more entity by the arrival, and named some before."""
+        """List the UIDs of existing entities that name one more by the arrival."""
         uids: set[tuple[Level, str]] = set()
         for level in (Level.STUDY, Level.SERIES):
             if self.entity(level) is None and self.entities[level]:
@@ -200,7 +200,7 @@ class ArrivalSite:
         return None if there else self._meets_others(policy)
 
     def _meets_others(self, policy: StorePolicy) -> LeftOut | None:
-        """Refuse what is new while its UID is elsewhere, if the policy says so, or keys agree."""
+        """Refuse a new entity whose UID another has elsewhere, if the policy says so, or their keys are the same."""
         of_instances = [(one.path, one.shown) for one in self.files]
         for count, level in enumerate(_LEVELS, 2):
             found = of_instances if level is Level.INSTANCE else self.entities[level]

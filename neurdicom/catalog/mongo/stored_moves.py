@@ -15,7 +15,7 @@ from neurdicom.dicom.query.conditions import Value
 
 
 class StoredMoves:
-    """The moves in force, and what files claim that were moved to a patient, as a unit of work reads and writes them.
+    """Store of the moves in force, and of the demographics that they write into files, for a unit of work.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class StoredMoves:
         return {uid for move in found for uid in move.studies} & set(studies)
 
     async def after_takeover(self, study: str, former: str, patient: str) -> "StoredMoves":
-        """Return the moves as they would be if a study went over to another patient, to look up placements.
+        """Return the moves as they would be after a takeover of a study, to look up placements.
 
         Parameters
         ----------
@@ -103,14 +103,14 @@ class StoredMoves:
     # -- demographics ----------------------------------------------------------------------------------------
 
     async def demographics(self, patient: str) -> dict[str, Value] | None:
-        """Look up what files claim that were moved to a patient."""
+        """Look up the demographics that files moved to a patient show."""
         if patient not in self._demographics:
             found = await self._unit.one("moved_patients", patient)
             self._demographics[patient] = orjson.loads(found["attributes"]) if found else None
         return self._demographics[patient]
 
     async def set_demographics(self, patient: str, attributes: Mapping[str, Value]) -> None:
-        """Store what files claim that were moved to a patient."""
+        """Store the demographics that files moved to a patient show."""
         document = _of_patient(patient, attributes)
         await self._unit["moved_patients"].replace_one(
             {"_id": patient}, document, upsert=True, session=self._unit.session
@@ -118,7 +118,7 @@ class StoredMoves:
         self._demographics[patient] = orjson.loads(document["attributes"])
 
     async def settle_demographics(self, edit: str) -> None:
-        """Store what files claim by an edit; where it is taken back, or was not made, forget what nothing needs."""
+        """Store the demographics that an edit gives; if it was undone, or not made, delete those that no move needs."""
         found = await self._unit.one("moves", edit)
         if found is None:
             await self.forget_demographics()
@@ -127,7 +127,7 @@ class StoredMoves:
             await self.set_demographics(given["_id"], orjson.loads(given["attributes"]))
 
     async def forget_demographics(self) -> None:
-        """Delete what files claim that were moved to patients to whom no move is."""
+        """Delete the demographics of patients that nothing is moved to any more."""
         known = {one["_id"] for one in await self._unit.all("moved_patients", {}, "_id")}
         left = {move.patient for move in await self.where({"patients": {"$in": sorted(known)}})} if known else ()
         await self._unit.remove("moved_patients", known.difference(left))
@@ -163,13 +163,13 @@ class StoredMoves:
         return bool(found.deleted_count)
 
     async def touch(self, edits: Iterable[str]) -> None:
-        """Let a concurrent transaction that takes back edits see that something was placed by them."""
+        """Make concurrent transactions that undo some edits conflict with this one, which placed files by them."""
         if self._unit.session is not None:
             where = {"_id": {"$in": sorted(set(edits))}}
             await self._unit["moves"].update_many(where, {"$inc": {"changes": 1}}, session=self._unit.session)
 
     async def rename(self, study: str, former: str, patient: str) -> None:
-        """Rename what moves are of, and the studies that series go to, where a study goes over to another patient.
+        """Rename the subjects and target studies of moves where another patient takes a study over.
 
         Parameters
         ----------
@@ -201,7 +201,7 @@ def _renamed(move: Move, study: str, former: str, patient: str) -> Move:
 
 
 def _members(moves: Sequence[Move]) -> Document:
-    """Write the members of the document of an edit that tell its moves, and those that it is looked up by."""
+    """Write the members of an edit's document that hold its moves, and those by which it is looked up."""
     indexed: dict[str, set[str]] = {name: set() for name in ("subjects", "patients", "studies", "uids")}
     for move in moves:
         indexed["subjects"].add(move.subject)
@@ -212,7 +212,7 @@ def _members(moves: Sequence[Move]) -> Document:
 
 
 def _document(move: Move) -> dict[str, Any]:
-    # As text, so that no value of a file has to be one of MongoDB's.
+    # As text, since MongoDB can't store every value of a file.
     values = None if move.attributes is None else to_json(dict(move.attributes)).decode()
     return move.to_document() | {"attributes": values}
 

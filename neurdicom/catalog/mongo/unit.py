@@ -122,7 +122,7 @@ class Intent:
         )
 
     def joined(self, more: "Intent") -> "Intent":
-        """Add what the same write turns out to change too."""
+        """Add the further changes that the same write turns out to make."""
         return Intent(
             self.touched | more.touched,
             [*self.keys, *more.keys],

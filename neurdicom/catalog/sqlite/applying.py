@@ -43,7 +43,7 @@ def edits_of_instances(
 
 
 def _edits(db: sqlite3.Connection, chains: Sequence[Sequence[str]], *, is_moved: bool) -> list[Edit]:
-    """List the edits of all entities of chains by their keys, each entity's in the order in which they count."""
+    """List the effective edits of all entities of chains; of a field the last one counts."""
     if db.execute("SELECT 1 FROM edit LIMIT 1").fetchone() is None:  # as in most archives
         return []
     found: list[Edit] = []

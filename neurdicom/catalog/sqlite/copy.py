@@ -73,7 +73,7 @@ class CatalogCopy:
         self._db = db
         # Those that a migration has yet to move are files of the archive as well.
         self._tables = ["instance", *(["old_instance"] if are_instances_waiting(db) else [])]
-        # Files that another of the same place is shown instead of are needed when a move is undone.
+        # Displaced files are shown again when a move is undone.
         if db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'displaced'").fetchone():
             self._tables.append("displaced")
 

@@ -1,4 +1,4 @@
-"""The demographics that files claim which were moved to a patient."""
+"""Demographics that moves write into the files of a patient."""
 
 import sqlite3
 import zlib
@@ -15,9 +15,9 @@ from neurdicom.dicom.query.conditions import Value
 
 
 def know_demographics(tx: Transaction, patient: str) -> None:
-    """Store the demographics of a patient, unless they are known, for what is moved there from now on.
+    """Store the demographics of a patient for the files that are moved there, unless they are stored already.
 
-    They are those that the files give which say to be of the patient, without edits.
+    They come from the files that name the patient, edits not applied.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def know_demographics(tx: Transaction, patient: str) -> None:
 
 
 def claims_of_parts(db: sqlite3.Connection, parts: Iterable[OriginPart]) -> list[dict[str, Value]]:
-    """Look up what parts claim of the levels above them where they lie.
+    """Look up the attributes that the files of parts show of the levels above.
 
     Parameters
     ----------

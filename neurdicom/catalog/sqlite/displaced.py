@@ -1,4 +1,4 @@
-"""Files of an instance that another file, which a move put in the same place, is shown instead of."""
+"""Displaced files, which are not shown since moves brought them together with later ones of the same UID."""
 
 import zlib
 from collections.abc import Iterable, Sequence
@@ -63,7 +63,7 @@ _SELECT = (
     "SELECT instance.pk, instance.parent, origin, sha256, blob_key, received, instance.id,"
     " coalesce(instance.digest, series.below) FROM instance JOIN series ON series.pk = instance.parent"
 )
-#: Condition that an instance of this UID was edited, in whatever place.
+#: Condition that any instance of the same UID has edits.
 _IS_EDITED = (
     f"EXISTS (SELECT 1 FROM edit WHERE edit.level = 'instance' AND {is_key_of('edit.entity', UID[Level.INSTANCE])})"
 )
@@ -124,7 +124,7 @@ def remove_displaced(tx: Transaction, pks: list[int]) -> None:
 
 
 def displace(tx: Transaction, file: InstanceFile) -> None:
-    """Show an instance no more, whose file stays; it is no longer counted."""
+    """Replace the row of an instance by one of a displaced file; it is no longer counted."""
     tx.db.execute(
         f"INSERT INTO displaced (uid, digest, {_SHARED}) SELECT ?, ?, {_SHARED} FROM instance WHERE pk = ?",
         (uid_of(file.id), file.below, file.pk),
@@ -136,7 +136,7 @@ def displace(tx: Transaction, file: InstanceFile) -> None:
 
 
 def show(tx: Transaction, file: InstanceFile) -> None:
-    """Show the instance of a displaced file; it is not counted yet, and no other of its place may be shown."""
+    """Replace the row of a displaced file by one of an instance; it is not counted yet, and its place must be free."""
     row = tx.db.execute(
         f"SELECT {_SHARED}, (SELECT below FROM series WHERE series.pk = displaced.parent) FROM displaced WHERE pk = ?",
         (file.pk,),
@@ -156,7 +156,7 @@ def show(tx: Transaction, file: InstanceFile) -> None:
 
 
 def _edited(tx: Transaction, file: InstanceFile) -> dict[str, Value]:
-    """Compute the attributes of an instance by its file and the edits of all files of its place."""
+    """Compute the attributes of an instance from its file and the edits of all files in its place."""
     from neurdicom.dicom.query.indexed import attributes_of  # pydicom takes 0.2 s, which other commands need not pay
 
     uid = uid_of(file.id)
@@ -165,7 +165,7 @@ def _edited(tx: Transaction, file: InstanceFile) -> dict[str, Value]:
         f"SELECT attributes, data FROM {table} JOIN header ON header.pk = {table}.pk WHERE {table}.pk = ?", (file.pk,)
     ).fetchone()
     said = attributes_of(orjson.loads(zlib.decompress(data)))
-    # Edits of files that are no longer in its place count no more.
+    # A file that has left the place took its edits along: such fields show the value in the file again.
     edited = tx.db.execute(
         "SELECT DISTINCT field FROM edit WHERE level = 'instance' AND entity > ? AND entity < ?", key_range(uid)
     ).fetchall()
@@ -178,7 +178,7 @@ def _edited(tx: Transaction, file: InstanceFile) -> dict[str, Value]:
 
 
 def apply_edits(tx: Transaction, series: int) -> None:
-    """Apply the edits of instances anew in a series, into or out of which files were moved.
+    """Apply the edits of all instances of a series again, into or out of which files were moved.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def apply_edits(tx: Transaction, series: int) -> None:
 
 
 def settle_displaced(tx: Transaction, series: int) -> int:
-    """Show of each instance of a series the file that arrived last; return by how many instances it has grown.
+    """Let each instance of a series show the file that arrived last; return the increase of its instances.
 
     Files of the same natural instance never meet here, so each file is of another natural series.
 
@@ -235,7 +235,7 @@ def last_of(files: Iterable[InstanceFile]) -> InstanceFile:
 
 
 def show_last(tx: Transaction, files: Sequence[InstanceFile]) -> int:
-    """Show of several files of one place the one that arrived last; return by how many the shown ones have grown.
+    """Show of several files in one place the one that arrived last; return the increase of the shown ones.
 
     Parameters
     ----------

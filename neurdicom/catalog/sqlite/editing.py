@@ -1,4 +1,4 @@
-"""Edits of entities: made, undone and restored, each within one transaction."""
+"""Edits of entities: making, undoing and restoring them, each within one transaction."""
 
 import sqlite3
 import zlib
@@ -29,7 +29,7 @@ def history(db: sqlite3.Connection, level: Level, reference: str) -> list[Edit]:
 
 
 def _history(db: sqlite3.Connection, edits: StoredEdits, level: Level, row: int) -> list[Edit]:
-    """List the edits of all that an entity is made of, in the order of time."""
+    """List the edits of an entity by all of its keys, in the order of time."""
     keys = own_keys(db, level, row)
     found = [edit for key in keys for edit in edits.history(level, key)]
     return found if len(keys) == 1 else sorted(found, key=lambda edit: edit.time)
@@ -103,7 +103,7 @@ def _of_file(db: sqlite3.Connection, row: int, fields: set[str]) -> dict[str, Va
 
 
 def _show(db: sqlite3.Connection, edits: StoredEdits, changed: Mapping[tuple[Level, int], Mapping[str, Value]]) -> None:
-    """Apply the stored edits to entities, by level and row; instances show also the given values of their files."""
+    """Apply the stored edits to entities, by level and row, and the given values of their files to instances."""
     entities = Entities(db, edits, ShownIds(db), MoveTable(db))
     for (level, row), of_file in changed.items():
         if level is Level.INSTANCE:

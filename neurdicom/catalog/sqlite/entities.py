@@ -94,7 +94,7 @@ class Entities:
         return origin_at(self._db, pk)
 
     def settle_keys(self, series: Iterable[int], studies: Iterable[int]) -> None:
-        """Give series and studies, which moves may have made of several, the keys of their parts, and their ids.
+        """Recompute the keys and ids of series and studies that moves may have made of several.
 
         Parameters
         ----------
@@ -211,7 +211,7 @@ class Entities:
         self._images[Level.PATIENT, patient] += change
 
     def uncount(self, series: int) -> None:
-        """Count an instance of a series that is shown no more.
+        """Subtract an instance that is no longer shown from the counts above it.
 
         Parameters
         ----------
@@ -245,7 +245,7 @@ class Entities:
             self.touch(Level.PATIENT, row)
 
     def add_total(self, level: Level, change: int) -> None:
-        """Count entities of a level that have come or, by a negative number, gone, in `finish`."""
+        """Add to the number of a level's entities, or subtract by a negative number, in `finish`."""
         self._totals[level] += change
 
     def touch(self, level: Level, pk: int) -> None:

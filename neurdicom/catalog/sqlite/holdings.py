@@ -1,4 +1,4 @@
-"""Bytes and last arrival of each study, and the bytes of all: kept by triggers, exact after every transaction.
+"""Bytes and last arrival of each study, and the bytes of all, kept by triggers and exact after every transaction.
 
 Triggers, since instances are written in several places, and none of these may forget to count. A row whose `received`
 is empty has lost its latest instance, or a whole series; `settle` counts it anew at the end of the same transaction.
@@ -16,7 +16,7 @@ _TABLE = """
 CREATE TABLE holding (study INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, received TEXT NOT NULL);
 CREATE INDEX holding_by_received ON holding (received, study)
 """
-#: Tables of files: those that are shown, and those that others of the same place are shown instead of.
+#: Tables of files, shown and displaced.
 _FILES = ("instance", "displaced")
 _ALL_FILES = " UNION ALL ".join(f"SELECT parent, size, received FROM {table}" for table in _FILES)
 _COUNTED = (
@@ -100,7 +100,7 @@ def clear(db: sqlite3.Connection, clear_entities: Callable[[], None]) -> None:
 
 
 def settle(db: sqlite3.Connection) -> None:
-    """Count the studies anew that have lost their latest instance, at the end of a transaction."""
+    """Recount the studies that have lost their latest instance, at the end of a transaction."""
     stale = db.execute("SELECT study FROM holding WHERE received = ''").fetchall()
     for row in stale:
         db.execute("DELETE FROM holding WHERE study = ?", row)

@@ -215,7 +215,7 @@ def keys_of(db: sqlite3.Connection, level: Level, pk: int) -> tuple[str, ...]:
 
 
 def own_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
-    """List the keys of all that an entity is made of, its own first.
+    """List the natural keys of an entity, of which moves may have given it several; its own is the first.
 
     Parameters
     ----------
@@ -233,9 +233,9 @@ def own_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
 
 
 def natural_paths(db: sqlite3.Connection, level: Level, pk: int) -> list[tuple[str, ...]]:
-    """List what the keys of an entity are made of: its UID, the id of a patient, and the UIDs between.
+    """List the elements of each natural key of an entity: its UID, the id of a patient, and the UIDs between.
 
-    There are several where moves have made one entity of several; that of its own key is the first.
+    That of its own key is the first; moves may have given it several.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def natural_paths(db: sqlite3.Connection, level: Level, pk: int) -> list[tuple[s
 
 
 def _instance_paths(db: sqlite3.Connection, pk: int) -> list[tuple[str, ...]]:
-    """List the natural paths of an instance, and of the files that it is shown instead of, the latest first."""
+    """List the natural paths of an instance, that of the shown file first, then those of displaced ones."""
     uid, parent, origin = db.execute(
         f"SELECT {UID[Level.INSTANCE]}, parent, origin FROM instance WHERE pk = ?", (pk,)
     ).fetchone()
@@ -278,7 +278,7 @@ def _instance_paths(db: sqlite3.Connection, pk: int) -> list[tuple[str, ...]]:
 
 
 def any_moved(db: sqlite3.Connection) -> bool:
-    """Tell whether anything lies somewhere else than its files say."""
+    """Tell whether moves have placed any files."""
     return db.execute("SELECT 1 FROM origin WHERE moved IS NOT NULL LIMIT 1").fetchone() is not None
 
 

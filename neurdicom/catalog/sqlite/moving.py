@@ -1,4 +1,4 @@
-"""Merges, moves and splits: made, taken back and listed, each within one transaction."""
+"""Merges, moves and splits: making, undoing and listing them, each within one transaction."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -59,7 +59,7 @@ class Mover:
         return row
 
     def _patient(self, request: MoveRequest) -> str:
-        """Return the id of the patient that something goes to, who may have been named by an earlier one."""
+        """Return the present id of the patient that a request names, maybe by an earlier one."""
         row = row_of(self._db, Level.PATIENT, request.patient)
         if row is not None:
             (patient,) = self._db.execute("SELECT id FROM patient WHERE pk = ?", (row,)).fetchone()
@@ -91,7 +91,7 @@ class Mover:
     def _series_moves(
         self, request: MoveRequest, rows: Sequence[int], parts: Sequence[OriginPart]
     ) -> tuple[list[Move], str]:
-        """Make the moves of series, and name the patient that they go to."""
+        """Make the moves of series; return them, and the patient that they go to."""
         here = parts[0]
         if len({part.study for part in parts}) > 1:
             raise Conflict("the series are of several studies; split one study at a time")
@@ -131,14 +131,14 @@ class Mover:
         return moves, patient
 
     def _know(self, patient: str, request: MoveRequest) -> None:
-        """Store what files claim from now on that are moved to a patient."""
+        """Store the demographics that files moved to a patient show from now on."""
         if request.demographics is not None:
             self._tx.moves.set_demographics(patient, demographics_of(request.demographics))
         else:
             know_demographics(self._tx, patient)
 
     def undo(self, edit: str) -> list[MovedSeries] | None:
-        """Take moves back, for `MovingCatalog.undo_move`."""
+        """Undo moves, for `MovingCatalog.undo_move`."""
         removed = self._tx.moves.remove(edit)
         if not removed:
             return None
@@ -188,7 +188,7 @@ def displaced(db: sqlite3.Connection, level: Level, reference: str) -> list[Disp
 
 
 def _whole(db: sqlite3.Connection, parts: Iterable[OriginPart]) -> list[OriginPart]:
-    """Complete the parts of natural series: all of one lie in one series."""
+    """Complete some parts to all parts of their natural series, each of which lies in one series."""
     wanted = {part.natural for part in parts}
     series = dict.fromkeys(part.series for part in parts)
     return [part for pk in series for part in parts_below(db, Level.SERIES, pk) if part.natural in wanted]

@@ -1,4 +1,4 @@
-"""The origins of an entity, by the natural series that they are of."""
+"""Parts: the origins of an entity, with their natural and their present places."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -14,20 +14,20 @@ from neurdicom.dicom.query.attributes import Level
 
 @dataclass(frozen=True, slots=True)
 class OriginPart:
-    """An origin, where its files say that they lie, and where they lie.
+    """Origin with the natural place of its files, and the place where they lie.
 
     Attributes
     ----------
     pk, series, study, patient : int
         Its row, and those above it.
     natural : NaturalSeries
-        Where its files say that they lie.
+        Natural path of its files.
     owner : str
         Id of the patient in the key of its study.
     study_uid, patient_id : str
         UID of the study and id of the patient where it lies.
     moved : OriginMove or None
-        What moves say of it.
+        Placement by moves.
     """
 
     pk: int
@@ -42,15 +42,15 @@ class OriginPart:
 
     @property
     def is_unmoved(self) -> bool:
-        """True if it lies where its files say."""
+        """True if it lies in its natural place."""
         return (self.patient_id, self.study_uid) == (self.natural.patient, self.natural.study)
 
     def key(self, level: Level) -> str:
-        """Return the key that its study or series has by it."""
+        """Return the natural key that it gives its study or series."""
         return self.natural.key if level is Level.SERIES else key_of(self.study_uid, self.owner)
 
     def is_in_place(self, level: Level) -> bool:
-        """Tell whether its study or series has its own parent by it."""
+        """Tell whether its study or series, by the natural key that it gives, lies under its natural parent."""
         return self.is_unmoved if level is Level.SERIES else self.owner == self.patient_id
 
 
@@ -84,25 +84,25 @@ def parts_below(db: sqlite3.Connection, level: Level, pk: int) -> list[OriginPar
 
 
 def parts_moved_to(db: sqlite3.Connection, patient: str) -> list[OriginPart]:
-    """List the origins at a patient, by id, that moves are in force of, by the arrival of their earliest instances."""
+    """List the origins that moves have placed at a patient, by the arrival of their earliest instances."""
     condition = "patient.id = ? AND origin.moved IS NOT NULL"
     return _parts(db.execute(_SELECT.format(tables=_TABLES[Level.PATIENT], condition=condition), (patient,)))
 
 
 def parts_via(db: sqlite3.Connection, edit: str) -> list[OriginPart]:
-    """List the origins that lie somewhere by an edit, by the arrival of their earliest instances."""
+    """List the origins that an edit has placed, by the arrival of their earliest instances."""
     return [part for part in moved_parts(db) if part.moved and edit in part.moved.via]
 
 
 def moved_parts(db: sqlite3.Connection) -> list[OriginPart]:
-    """List all origins that moves are in force of, by the arrival of their earliest instances."""
+    """List all origins that moves have placed, by the arrival of their earliest instances."""
     tables = "origin CROSS JOIN series ON series.pk = origin.parent CROSS JOIN study ON study.pk = series.parent"
     tables += " CROSS JOIN patient ON patient.pk = study.parent"
     return _parts(db.execute(_SELECT.format(tables=tables, condition="origin.moved IS NOT NULL")))
 
 
 def has_moved(db: sqlite3.Connection, study: int) -> bool:
-    """Tell whether anything in a study, by its row, was moved there."""
+    """Tell whether moves have placed anything in a study, by its row."""
     found = db.execute(
         "SELECT 1 FROM series CROSS JOIN origin ON origin.parent = series.pk"
         " WHERE series.parent = ? AND origin.moved IS NOT NULL LIMIT 1",
@@ -112,7 +112,7 @@ def has_moved(db: sqlite3.Connection, study: int) -> bool:
 
 
 def has_files(db: sqlite3.Connection, part: OriginPart) -> bool:
-    """Tell whether a part has any files, shown or displaced: the last one may just have been replaced."""
+    """Tell whether a part has any files, shown or displaced; it has none while its only one is replaced."""
     found = db.execute(
         "SELECT 1 FROM instance WHERE parent = ?1 AND origin = ?2"
         " UNION ALL SELECT 1 FROM displaced WHERE origin = ?2 LIMIT 1",
@@ -122,7 +122,7 @@ def has_files(db: sqlite3.Connection, part: OriginPart) -> bool:
 
 
 def natural_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
-    """List the keys that a study or series has by its origins, the canonical one first.
+    """List the natural keys of a study or series, the canonical one first.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def natural_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
 
 
 def keys_by(level: Level, parts: Sequence[OriginPart]) -> list[str]:
-    """List the keys that the entity of some parts has by them, the canonical one first.
+    """List the natural keys that parts give their study or series, the canonical one first.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def keys_by(level: Level, parts: Sequence[OriginPart]) -> list[str]:
 
 
 def displaced_keys(db: sqlite3.Connection, series: Iterable[int]) -> dict[tuple[int, str], list[str]]:
-    """Map instances of which files are displaced, by row of the series and UID, to the natural keys of these files.
+    """Map instances with displaced files, by row of the series and UID, to the natural keys of these files.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ _SHOWN_SOURCE = _SOURCE | {Level.SERIES: "SELECT min(pk) FROM instance WHERE par
 
 
 def edits_of_all(edits: StoredEdits, level: Level, keys: Sequence[str]) -> list[Edit]:
-    """List the edits of an entity of several keys, in the order of time, in which the last of a field counts.
+    """List the edits of an entity of several keys in the order of time; of a field the last counts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Relocation: giving the instances of natural series to the series, study and patient that moves place them at."""
+"""Relocation of natural series: their instances go to the series, study and patient where moves place them."""
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from neurdicom.dicom.query.conditions import Value
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The parts of a natural series, in the one series where they lie."""
+    """Parts of a natural series, which lie in one series."""
 
     natural: NaturalSeries
     parts: Sequence[OriginPart]
@@ -62,7 +62,7 @@ class RowRelocation:
         parts : iterable of OriginPart
             All parts of the natural series.
         renamed : Mapping, optional
-            New natural paths of those whose study goes over to another patient.
+            New natural paths of those whose study another patient takes over.
         know : bool
             False to leave `know_missing` to the caller.
         """
@@ -104,7 +104,7 @@ class RowRelocation:
     # -- placing ---------------------------------------------------------------------------------------------
 
     def _place(self, group: _Group) -> int:
-        """Give a natural series to the series where it lies from now on; return its row."""
+        """Move a natural series to the series where it lies from now on; return the row of that."""
         here = group.parts[0]
         placement = self._tx.moves.placement(group.natural)
         for level, pk in ((Level.SERIES, here.series), (Level.STUDY, here.study), (Level.PATIENT, here.patient)):
@@ -141,7 +141,7 @@ class RowRelocation:
         return next((one.pk for one in found if one.parent == parent), None)
 
     def _make(self, level: Level, uid: str, parent: int, here: OriginPart, **more: object) -> int:
-        """Insert a study or series that has no attributes yet, and an id that `_settle` replaces."""
+        """Insert a study or series without attributes, with a temporary id that `_settle` replaces."""
         (source,) = self._db.execute("SELECT first FROM origin WHERE pk = ?", (here.pk,)).fetchone()
         columns = {"id": self._tx.ids.placeholder(uid), "parent": parent, "digest": "", "source": source, **more}
         return self._tx.entities.insert_row(level, columns, {})
@@ -153,7 +153,7 @@ class RowRelocation:
         return not others
 
     def _give(self, origins: Sequence[int], series: int) -> None:
-        """Give the instances of origins, shown and displaced, to a series."""
+        """Move the instances of origins, shown and displaced, to a series."""
         chosen = json_of(list(origins))
         for (former,) in self._db.execute(f"SELECT DISTINCT parent FROM origin WHERE pk {CHOSEN}", chosen).fetchall():
             for table in ("instance", "displaced"):
@@ -163,7 +163,7 @@ class RowRelocation:
         self._db.execute(f"UPDATE origin SET parent = ? WHERE pk {CHOSEN}", (series, *chosen))
 
     def _rekey(self, group: _Group) -> None:
-        """Give the instances of a natural series that has another path now their new keys."""
+        """Give the instances of a natural series whose path has changed their new keys."""
         below, chosen = group.natural.below, json_of(group.pks)
         self._db.execute(f"UPDATE displaced SET digest = ? WHERE origin {CHOSEN}", (below, *chosen))
         rows = self._db.execute(
@@ -175,7 +175,7 @@ class RowRelocation:
             self._tx.ids.rekey(Level.INSTANCE, pk, f"{uid_of(entity)}{SEPARATOR}{below}")
 
     def _write_origins(self, group: _Group, placement: Placement) -> None:
-        """Write what files claim where they lie, and what is needed to part them again."""
+        """Write the attributes that files show where they lie, and the original ones, for an undo."""
         for part in group.parts:
             claims = part.moved.claims if part.moved else self._attributes(part.pk)
             moved = self._tx.moves.moved(group.natural, placement, claims)
@@ -193,7 +193,7 @@ class RowRelocation:
     # -- settling --------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        """Take away what is empty, and write keys, ids, counts and attributes of everything that was touched."""
+        """Delete empty rows, and recompute keys, ids, counts and attributes of all others that were touched."""
         series = self._left(Level.SERIES, "origin")
         for pk in series:
             settle_series_key(self._db, pk)
@@ -221,7 +221,7 @@ class RowRelocation:
         self._tx.ids.changed = True
 
     def _left(self, level: Level, below: str) -> list[int]:
-        """Delete the rows of a level that nothing lies in any more; return the others."""
+        """Delete the touched rows of a level that are empty; return the others."""
         left = []
         for pk in sorted(self._rows[level]):
             if self._db.execute(f"SELECT 1 FROM {below} WHERE parent = ? LIMIT 1", (pk,)).fetchone():
@@ -239,7 +239,7 @@ class RowRelocation:
 
 
 def know_missing(tx: Transaction, patients: Iterable[str]) -> None:
-    """Have files claim the demographics of patients where moves have placed them, if these were not known yet.
+    """Write the demographics of patients into the files moved to them, if they were unknown until now.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def know_missing(tx: Transaction, patients: Iterable[str]) -> None:
 def renamed_paths(
     parts: Iterable[OriginPart], study_uid: str, former: str, to: str
 ) -> dict[NaturalSeries, NaturalSeries]:
-    """Map the natural series of a study that goes over to another patient to those that they are from now on.
+    """Map the natural series of a study that another patient takes over to their new natural paths.
 
     Parameters
     ----------

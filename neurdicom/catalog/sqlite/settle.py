@@ -1,4 +1,4 @@
-"""The keys of series and studies that moves have made of several: which of those of their parts they have."""
+"""Keys of series and studies that moves have made of several: each has the canonical one of its parts."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from neurdicom.dicom.query.attributes import Level
 
 
 def settle_study_key(db: sqlite3.Connection, pk: int) -> None:
-    """Write the digest of a study's key anew, from what lies in it."""
+    """Recompute the digest of a study's key from its parts."""
     parts = parts_below(db, Level.STUDY, pk)
     if parts:
         db.execute("UPDATE study SET digest = ? WHERE pk = ?", (_digest(keys_by(Level.STUDY, parts)[0]), pk))
 
 
 def settle_series_key(db: sqlite3.Connection, pk: int) -> None:
-    """Write the digests of the keys of a series and of its instances anew, from what lies in it."""
+    """Recompute the digests of the keys of a series and of its instances from its parts."""
     parts = parts_below(db, Level.SERIES, pk)
     if not parts:
         return

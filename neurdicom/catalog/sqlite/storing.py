@@ -78,12 +78,12 @@ class ArrivalWriter:
         else:
             self._origins[claims.digest] = origin
             place, series = origin.place_of(new.instance), origin.series
-        # Until the arrival is stored its study is with the patient that it had.
+        # Until the arrival is stored, its study belongs to the former patient.
         former = decision.moved_from if decision else None
         present = Place.of(former, new.study, new.series, new.instance) if former else place
         there, alone = self._find(present, series)
         old = self._own(there, present)
-        # The file of another series, which moves have put in its place, keeps it out only where none may be replaced.
+        # A file of another natural series in its place keeps it out only under the policies `keep` and `refuse`.
         met = old
         if there is not None and policy.same_instance in ("keep", "refuse") and self._stays(there, former, new.study):
             met = old or there
@@ -93,7 +93,7 @@ class ArrivalWriter:
         if refusal:
             return self._unstored("conflict", new, None, refusal)
         if decision is not None and former:
-            # What is replaced stays until then, and with it what lies above it and its edits.
+            # The replaced instance is removed only afterwards, so that the takeover finds its parents and its edits.
             origin = self._make(claims, decision, new, policy, pk)
             there, alone = self._find(origin.place_of(new.instance), origin.series)
             old = self._own(there, origin.place_of(new.instance))
@@ -130,7 +130,7 @@ class ArrivalWriter:
         )
 
     def _is_last(self, pk: int, origin: OriginRow, instance: str) -> bool:
-        """Show the last of the files that moves have put in one place; tell whether it is that in a certain row."""
+        """Show the latest of the files in one place; tell whether it is the one in a row."""
         files = files_in_place(self._tx, origin.series, instance)
         if len(files) > 1:
             show_last(self._tx, files)
@@ -139,14 +139,14 @@ class ArrivalWriter:
         return last_of(files).pk == pk
 
     def _stays(self, there: InstanceFile, former: str | None, study_uid: str) -> bool:
-        """Tell whether a file will be in the place of an arrival, also where that takes its study over."""
+        """Tell whether a file stays in the place of an arrival when that takes its study over."""
         if former is None or not self._tx.moves.any:
             return True
         parts = parts_below(self._db, Level.SERIES, there.parent)
         return all(goes_over(part, study_uid, former) for part in parts if part.pk == there.origin)
 
     def _own(self, there: InstanceFile | None, place: Place) -> InstanceFile | None:
-        """Find the file of the same natural instance where another one, or it itself, is shown."""
+        """Find the file of the same natural instance in a place, shown or displaced."""
         uid, below = _parts(place.instance)
         if there is None or there.below == below:
             return there
@@ -159,7 +159,7 @@ class ArrivalWriter:
         return StoreOutcome("replaced", unused, place, aside=aside, previous=old.sha256)
 
     def _find(self, place: Place, series: int | None) -> tuple[InstanceFile | None, bool]:
-        """Find the instance that is shown in a place, and tell whether its UID is nowhere else."""
+        """Find the file that is shown in a place, and tell whether no other place has its UID."""
         uid = uid_of(place.instance)
         file = file_of(self._tx, uid)
         if file is None and self._tx.ids.any_shared(Level.INSTANCE):
@@ -175,7 +175,7 @@ class ArrivalWriter:
         return (file, True) if file.parent == series else (None, False)
 
     def _left_out(self, old: InstanceFile, new: NewInstance, policy: StorePolicy, place: Place) -> StoreOutcome | None:
-        """Return the outcome for an arrival that an instance in its place stays instead of."""
+        """Return the outcome of an arrival that a file in its place keeps out; None if it does not."""
         if self._tx.moves.any:
             place = self._place_of(old)
         if old.sha256 == new.blob.sha256:
@@ -189,13 +189,13 @@ class ArrivalWriter:
         return None
 
     def _shown_instead(self, file: InstanceFile) -> InstanceFile:
-        """Find the file that is shown in the place of another; that itself unless it is displaced."""
+        """Find the file that is shown in the place of a file: itself unless it is displaced."""
         return file if file.is_shown else shown_file(self._tx, file.parent, uid_of(file.id)) or file
 
     def _meets_another(
         self, place: Place, policy: StorePolicy, old: InstanceFile | None, alone: bool
     ) -> Refusal | None:
-        """Refuse an instance of a known series whose UID is elsewhere, where the policy or a digest forbids it."""
+        """Refuse an instance of a known series whose UID others have, if the policy says so, or digests are equal."""
         if old is not None or alone:
             return None
         uid, digest = _parts(place.instance)
@@ -217,7 +217,7 @@ class ArrivalWriter:
         return StoreOutcome(status, unused, place, refusal, aside if unused else "")
 
     def _place_of(self, file: InstanceFile) -> Place:
-        """Look up where the instance of a file lies, which moves may have placed elsewhere than its file says."""
+        """Look up the place of a file's instance by moves."""
         above = ", ".join(KEY[level] for level in Level)
         keys = self._db.execute(
             f"SELECT {above} FROM {TABLES[Level.INSTANCE]} WHERE instance.pk = ?", (self._shown_instead(file).pk,)
@@ -227,7 +227,7 @@ class ArrivalWriter:
     def _make(
         self, claims: OriginClaims, decision: Decision, new: NewInstance, policy: StorePolicy, pk: int
     ) -> OriginRow:
-        """Write what an arrival of an unknown origin changes above it."""
+        """Write the claim, the origin and the entities above an arrival of an unknown origin."""
         is_known, claim, patient = decision.known, decision.claim, decision.place.patient
         if decision.moved_from:
             take_over(self._tx, new.study, decision.moved_from, patient)
@@ -240,7 +240,7 @@ class ArrivalWriter:
             )
             self._former.clear()
         if self._tx.moves.any:
-            self._origins.clear()  # the keys of a series may become those of another part
+            self._origins.clear()  # a new part may give its series another key
         origin = self._origins[claims.digest] = self._tx.entities.make_origin(claims, decision, pk)
         return origin
 
@@ -279,7 +279,7 @@ class ArrivalWriter:
         return [f"{new.instance}{SEPARATOR}{digest}" for digest in digests]
 
     def _take_out(self, old: InstanceFile) -> None:
-        """Remove an instance that another of its place replaces; its edits stay."""
+        """Remove the file that an arrival replaces; its edits stay."""
         if old.is_shown:
             self._tx.remove_instances([old.pk])
         else:

@@ -8,7 +8,7 @@ from neurdicom.dicom.query.attributes import Level
 
 
 def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> None:
-    """Give the study of a patient, with all claims on it, to another; keys follow, and edits and moves with them.
+    """Give the study of a patient, with all claims on it, to another, and change its keys, edits and moves.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> N
 
 
 def goes_over(part: OriginPart, study_uid: str, former: str) -> bool:
-    """Tell whether a part, or the study that moves gave it to, goes over with the study of a patient.
+    """Tell whether a takeover of a patient's study concerns a part, or the study that moves gave it to.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the verbs of one write transaction share."""
+"""State that the verbs of one write transaction share."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Transaction:
         self.entities = Entities(db, self.edits, self.ids, self.moves)
 
     def add_garbage(self, keys: Iterable[str], place: str = "") -> None:
-        """Note the keys of blobs that are to leave the blob store.
+        """Record the keys of blobs that are to leave the blob store.
 
         Parameters
         ----------

@@ -57,7 +57,7 @@ class Writer:
         return blobs
 
     def _displaced(self, level: Level, rows: Sequence[Sequence[Any]]) -> list[tuple[int, str, str, int, int]]:
-        """List the displaced files that go with instances: row, key, blob, origin, and row of the series."""
+        """List the displaced files that are deleted with instances: row, key, blob, origin, and row of the series."""
         found = self._db.execute(
             f"SELECT pk, uid, digest, blob_key, origin, parent FROM displaced WHERE parent {CHOSEN} ORDER BY pk",
             json_of(list({series for *_, series, _, _ in rows})),
