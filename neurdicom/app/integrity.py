@@ -74,7 +74,7 @@ def make_overview(
     plugins: PluginService,
     models: ModelService,
 ) -> StorageOverview:
-    """Make the service that tells what is stored.
+    """Make the service that counts what is stored.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class EditSource(Protocol):
-    """Source of the edits of a kind; the catalog is that of edited attributes."""
+    """Store of one kind of edits; the catalog is that of edited attributes, `MoveService` that of moves."""
 
     async def history(self, level: Level, entity: str) -> list[Edit]:
         """List the edits of an entity by its key, the earliest first."""

@@ -62,7 +62,7 @@ async def get_entity(catalog: Catalog, level: Level, entity: str, *, field: str 
 
 
 async def absent(catalog: Catalog, level: Level, entity: str, *, field: str | None = None) -> NotFound:
-    """Make the error that nothing has an id, which for a patient may say into whom it was merged.
+    """Make the error for an unknown id, which for a merged patient names the one that it was merged into.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ async def location_of(catalog: Catalog, instance: str, blob: str) -> Location | 
 
 
 def as_location(file: DisplacedFile) -> Location:
-    """Describe a displaced file as the location of its instance; what lies above it is unknown."""
+    """Describe a displaced file as a location of its instance, whose study and series are unknown."""
     return Location(file.key, file.blob, {}, edited=False, study="", series="")
 
 

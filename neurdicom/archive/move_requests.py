@@ -1,4 +1,4 @@
-"""Requests to merge patients, to move studies and series, and to split studies: what they take in JSON."""
+"""JSON bodies of requests to merge patients, to move studies and series, and to split studies."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Merges, moves and splits: patients, studies and series that are given to another parent, and their undoing."""
+"""Merges of patients, moves of studies and series, splits of studies, and their undo."""
 
 import logging
 import secrets
@@ -21,23 +21,23 @@ log = logging.getLogger(__name__)
 
 
 class MoveObserver(Protocol):
-    """Observer of moves, which holds what was derived from entities, such as results."""
+    """Observer of moves, which has records that name entities, such as results."""
 
     async def on_moved(self, moved: Sequence[MovedSeries]) -> None:
-        """Note where natural series lie now; may be repeated."""
+        """Update the records of natural series that lie somewhere else now; may be repeated."""
 
 
 class MoveService:
     """Service that merges patients, moves studies and series, splits studies, and undoes all of this.
 
-    The stored files are never changed: where they lie is kept beside them, and applied on every way out.
+    The stored files are never changed: moves are stored in the catalog, and applied to every copy that is sent.
 
     Parameters
     ----------
     catalog : Catalog
         Has the entities and the moves.
     observer : MoveObserver
-        Is told of what has moved.
+        Is called with the natural series that have moved.
     labels : LabelService
         Has the labels of patients.
     """
@@ -48,9 +48,9 @@ class MoveService:
         self._labels = labels
 
     async def merge(self, patient: str, into: str, *, from_now_on: bool = False, user: str) -> Entity:
-        """Give all studies of a patient to another, and return that.
+        """Give all studies of a patient to another one, and return the latter.
 
-        The other one gets the labels of the patient, of which `protected` may be one, and keeps them after an undo.
+        The latter also gets the labels of the former, so that `protected` still counts, and keeps them after an undo.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class MoveService:
         return await get_entity(self._catalog, Level.SERIES, moved["key"])
 
     async def split(self, study: str, series: Sequence[str], *, user: str) -> Entity:
-        """Give series of a study to one of their own, which has a new UID and the same patient, and return that.
+        """Give series of a study to a new study of the same patient, and return that.
 
         Parameters
         ----------
@@ -190,7 +190,7 @@ class MoveService:
         return await get_entity(self._catalog, Level.STUDY, uid)
 
     async def _series_in(self, study: Entity, series: str) -> str:
-        """Return the key of a series of a study; a UID that names several means the one that is there."""
+        """Return the key of a series of a study; an ambiguous UID means the one in this study."""
         found = await self._catalog.get(Level.SERIES, series) if series else None
         found = found or await get_entity(self._catalog, Level.SERIES, series, field="series")
         if found["study"] != study["id"]:

@@ -27,7 +27,7 @@ _HEADER_BYTES = 8 * 1024 * 1024
 _PAGE_BYTES = 32 * 1024 * 1024
 #: Making more matches would hold the event loop, so a thread does it; fewer are done before a thread would start.
 _MANY = 1000
-#: How often what is moved between two reads is read again.
+#: Most times that entities are read again because they were moved between two reads.
 _ATTEMPTS = 5
 
 
@@ -241,7 +241,7 @@ class _Search:
     async def _with_above(
         self, items: Sequence[Entity]
     ) -> tuple[Sequence[Entity], dict[Level, dict[tuple[str, ...], Entity]]]:
-        """Read the entities above the matches, too; what was moved meanwhile anew, and without what was deleted."""
+        """Read the entities above the matches; moved matches are read again, and deleted ones left out."""
         items = await self._count(self._level, items)
         above = await self._above(items)
         for attempt in range(_ATTEMPTS):

@@ -104,7 +104,7 @@ class RemoveService:
         patient = found["id"] if level is Level.PATIENT else found["patient"]
         await self._labels.note(place, patient, located)
         unused = await self._catalog.delete(*names[0])
-        await self._labels.note(place, patient, located)  # those that were given meanwhile
+        await self._labels.note(place, patient, located)  # again, for labels that were given meanwhile
         await self._labels.set_aside(place)
         await self._labels.discard(place)
         if unused is None:

@@ -16,7 +16,7 @@ from neurdicom.dicom.query.labels import LABELS
 #: From so many instances on, ordering them would hold the event loop, so a thread does it.
 _MANY = 500
 
-#: Up to so many entities, looking up their labels costs no more than the question whether there are any.
+#: Most entities whose labels are looked up without asking first whether any entity has one, which takes as long.
 _FEW = 20
 
 

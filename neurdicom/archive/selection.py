@@ -154,7 +154,7 @@ class Selector:
         return tuple(found)
 
     async def _present(self, selection: Selection) -> dict[Level, frozenset[str]]:
-        """Look up the present ids of the entities selected by ids, all that a UID names; unknown ones are left out."""
+        """Look up the present ids of entities selected by id: all for an ambiguous UID, none for an unknown id."""
         if len(selection.ids) < 2:
             return {}  # nothing lies below another selected entity
         present: dict[Level, frozenset[str]] = {}
@@ -211,7 +211,7 @@ class Selector:
 
 
 def _is_below(entity: Entity, present: Mapping[Level, frozenset[str]], found_by: Level) -> bool:
-    """Tell whether an entity also lies below a selected one of a higher level than that which it was found by.
+    """Tell whether an entity also lies below a selected one of a level above the one by which it was found.
 
     Parameters
     ----------

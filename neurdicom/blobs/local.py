@@ -195,7 +195,7 @@ class LocalBlobStore(BlobStore):
         return path
 
     async def find(self, key: str) -> BlobRef:
-        """Look at the blob's file; its name has the SHA-256."""
+        """Read the size of the blob's file, and the SHA-256 in its name."""
         found = _KEY.fullmatch(key)
         return BlobRef(key, await self.size(key), found[2] if found else "")
 
@@ -269,7 +269,7 @@ class LocalBlobStore(BlobStore):
         await self._run(self._aside.bring_back, place, [key for key in keys if _KEY.fullmatch(key)])
 
     async def release(self, place: str) -> None:
-        """Remove the files from the folder of the place that have a name in the store."""
+        """Unlink the files in the folder of the place that have another name in the store."""
         await self._run(self._aside.release, place)
 
     async def aside(self, place: str) -> list[BlobRef]:

@@ -37,7 +37,7 @@ class LabelsApi(ApiResource[TransportT_co]):
 
     @call
     def give(self, level: LabelledLevel, id: str, label: str) -> ApiRequest[None]:
-        """Give a label to an entity; nothing changes where it has it.
+        """Give a label to an entity; nothing changes if it has that already.
 
         Parameters
         ----------
@@ -57,7 +57,7 @@ class LabelsApi(ApiResource[TransportT_co]):
         NotFound
             There is no such entity.
         Invalid
-            There can't be such a label.
+            The text is no label.
         Conflict
             The entity has as many labels as it can have.
         """

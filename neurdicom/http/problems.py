@@ -49,12 +49,12 @@ def translated(error: BaseException | None) -> BaseException | None:
 
 
 def moved_to(error: errors.NeurdicomError, uri: str) -> dict[str, str]:
-    """Make the header that says where the patient of a request's path is now; empty for any other error.
+    """Make the header `Location` for a merged patient in a request's path; empty for any other error.
 
     Parameters
     ----------
     error : NeurdicomError
-        What the request ended in.
+        The error of the request.
     uri : str
         Path and query of the request.
     """

@@ -167,14 +167,14 @@ class Provenance:
         return found
 
     async def is_displaced(self, result: KeptResult) -> bool:
-        """Tell whether another file is shown instead of a source, which a move put in the same place."""
+        """Tell whether the file of a source is displaced."""
         for instance, sha256 in result.sources:
             if is_key(instance) and any(file.blob.sha256 == sha256 for file in await self._catalog.displaced(instance)):
                 return True
         return False
 
     async def moved(self, results: Sequence[KeptResult]) -> list[KeptResult]:
-        """Select the results whose series lies somewhere else than they say, as they are now."""
+        """Select the results whose series have moved, with the present place."""
         names = tuple({result.series for result in results if result.series})
         series = await self._catalog.find(Query(Level.SERIES, (AnyOf("series", names),), limit=None, counted=False))
         there = {(one["patient"], uid_of(one["study"]), one["key"]) for one in series.items}

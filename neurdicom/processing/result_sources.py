@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _PAGE = 500
 
-#: Before the names of the places of results whose sources are displaced.
+#: Begin of the places of results whose sources are displaced.
 _DISPLACED = "displaced/"
 
 
@@ -94,7 +94,7 @@ class SourceObserver:
     async def bring_in_step(self, records: Sequence[KeptResult], place: str = "") -> list[KeptResult]:
         """Delete records whose sources or tools are gone, and remove deleted DICOM instances from the others.
 
-        Those whose sources moves have displaced are set aside in any case, and come back when these are parted again.
+        Records whose sources are displaced are set aside, and come back when these are shown again.
 
         Parameters
         ----------
@@ -176,7 +176,7 @@ class SourceObserver:
                 await self._bring_back(place, records, changed)
 
     async def _bring_back(self, place: str, records: Sequence[KeptResult], changed: Sequence[str] = ()) -> None:
-        """Bring back results at a place, and bring them in step; and others, by their ids, that have changed."""
+        """Bring back results at a place, and bring them and other changed results, by id, in step."""
         present = {record.id: await self._records.find(record.id) for record in records}
         for record in records:  # computed again meanwhile: the newer one stays
             if (newer := present[record.id]) is not None:
@@ -189,7 +189,7 @@ class SourceObserver:
         await self.bring_in_step([*back, *(record for record in known if record is not None)])
 
     async def on_moved(self, moved: Sequence[MovedSeries]) -> None:
-        """Let results follow the series of their sources; those of files that are displaced there are set aside."""
+        """Update the places of results whose sources have moved; those of displaced sources are set aside."""
         for one in moved:
             names = {one.key, one.series, one.before[0], *await self._catalog.keys(Level.SERIES, one.series)}
             try:
@@ -202,7 +202,7 @@ class SourceObserver:
                 log.warning("results of the series %s could not follow it: %s", one.key, error)
 
     async def _follow(self, series: str) -> None:
-        """Write anew where the sources of the results of a series lie, by one of its keys."""
+        """Update the places of the results of a series, by one of its keys."""
         found = 0
         while True:
             async with self._changes:
@@ -226,5 +226,5 @@ class SourceObserver:
 
 
 def _place_of_displaced(series: str) -> str:
-    """Name the place of results whose sources are displaced, by a key of their series."""
+    """Make the name of the place for results of displaced sources, by a key of their series."""
     return f"{_DISPLACED}{series}"

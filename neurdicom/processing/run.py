@@ -251,7 +251,7 @@ class ResolvedRun:
 
     @property
     def _moved_to(self) -> list[str]:
-        """UIDs of the studies that the first input says to be of by a move."""
+        """List the UIDs of the studies that moves write into the first input."""
         return [edit["value"] for edit in self.inputs[0].edits if edit["field"] == _STUDY_UID]
 
     def to_wire(self, series: str, slices: Sequence[tuple[int, int]] | None = None) -> dict[str, Any]:

@@ -73,12 +73,12 @@ class StorageOverview:
         return self._quota.limits.bytes
 
     async def measure(self) -> QuotaUse:
-        """Measure what instances and the trash take."""
+        """Measure the bytes of instances and of the trash."""
         self.use = await self._quota.measure()
         return self.use
 
     async def alerts(self) -> list[dict[str, Any]]:
-        """List what an administrator has to look at, as the API shows it."""
+        """List the alerts for administrators, as the API shows them."""
         alert = await self._quota.alert()
         found: list[dict[str, Any]] = []
         if self.damaged_files:

@@ -1,4 +1,4 @@
-"""Studies that jobs are to work on, which the quota deletes only if nothing else is there."""
+"""Studies that jobs are to work on, which the quota deletes last."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ _PAGE: Final = 100
 
 
 class JobStudyUse:
-    """Knows the studies that jobs which are not over are to work on.
+    """Index of the studies that unfinished jobs are to work on.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class JobStudyUse:
         self._until = 0.0
 
     async def is_used(self, study: StudyHolding) -> bool:
-        """Tell whether a job that is not over is to work on a study."""
+        """Tell whether an unfinished job is to work on a study."""
         if time.monotonic() >= self._until:
             await self._read()
             self._until = time.monotonic() + _KEEP_SECONDS
@@ -63,7 +63,7 @@ class JobStudyUse:
         return False
 
     async def _selects(self, selection: Selection, study: StudyHolding) -> bool:
-        """Tell whether a selection has anything of a study."""
+        """Tell whether a selection names a study or anything in it."""
         for level, conditions in selection.queries():
             within = AnyOf("patient", (study.patient,)) if level is Level.PATIENT else AnyOf("study", (study.study,))
             if (await self._catalog.find(Query(level, (*conditions, within), limit=1, counted=False))).items:
@@ -71,7 +71,7 @@ class JobStudyUse:
         return False
 
     async def _read(self) -> None:
-        """Read what is left of all jobs that are not over."""
+        """Read the selections and open items of all unfinished jobs."""
         self._names, self._selections = set(), []
         for state in (JobState.RUNNING, JobState.QUEUED):
             offset, total = 0, 1
@@ -98,7 +98,7 @@ class JobStudyUse:
                 self._names.update(_names_in(chunk.values[index]))
 
     def _add_selection(self, request: Mapping[str, Any]) -> None:
-        """Add the selection of a job that has yet to list its items; requests to other servers have none."""
+        """Add the selection of a job that has not listed its items yet; requests to other servers have none."""
         if "filters" in request or any(request.get(name) for name in MANY):
             try:
                 self._selections.append(Selection.from_document(request))
@@ -107,11 +107,11 @@ class JobStudyUse:
 
 
 def _names_in(item: Any) -> list[str]:
-    """List the names in an item of a job: keys, or UIDs of what is retrieved, or that a storage commitment names."""
+    """List the names in an item of a job: keys, or UIDs to retrieve or to commit."""
     if isinstance(item, str):
         return item.split()
     ids = item.get("ids")
     if ids is not None:
         return [uid_of(ids["StudyInstanceUID"])] if "StudyInstanceUID" in ids else []
-    # One name for all instances of a series, so that large jobs take little memory.
+    # One name stands for all instances of a series, so that large jobs take little memory.
     return [name for name in (item.get("series") or item.get("instance"),) if name]

@@ -1,4 +1,4 @@
-"""Routes of labels: those of one entity, one of them, and all that are in use."""
+"""Routes of labels: of an entity's labels, of one of them, and of all labels in use."""
 
 from typing import Any
 

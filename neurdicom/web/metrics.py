@@ -158,7 +158,7 @@ class _Results(Collector):
 
 
 class _Storage(Collector):
-    """Collector of the metrics of what is stored, as of the last measurement."""
+    """Collector of the metrics of the storage, as of the last measurement."""
 
     def __init__(self, overview: StorageOverview) -> None:
         self._overview = overview

@@ -35,7 +35,7 @@ _LINE = re.compile(
     rf"|(?:{'|'.join(PACKAGES)})/(?P<package>[0-9a-f]{{64}})\.zip"
     rf"|{re.escape(_BLOBS)}(?P<key>[0-9]{{8}}/[0-9]{{6}}-(?P<blob>[0-9a-f]{{64}})-[0-9a-f]{{16}}))\n"
 )
-#: Line before that of a file that is set aside, with its place; `sha256sum` takes it for a comment.
+#: Begin of the line that names the place of the next file, if that is set aside; `sha256sum` skips it as a comment.
 _PLACE = re.compile(rf"# (?P<place>{PLACE.pattern})\n", re.ASCII)
 
 

@@ -43,7 +43,7 @@ class NamedFiles(Protocol):
         """Yield the files of a shard that the copy names, in the order of their keys."""
 
     def garbage(self, shard: str) -> dict[str, str]:
-        """List the keys of a shard that no instance has, with the places that they are to be set aside to, or none."""
+        """Map the keys of a shard that no instance has to the places where they are set aside, or to an empty text."""
 
     def members(self, kind: str, name: str) -> set[str]:
         """Collect the values that a top-level member has in the documents of a kind."""
@@ -293,7 +293,7 @@ class BackupRun:
         report, ref = self._report, file.ref
         is_there = self._is_there(ref)
         if isinstance(outcome, str):
-            if file.is_named or self._find(file) is not None:  # else it was emptied from the trash meanwhile
+            if file.is_named or self._find(file) is not None:  # else it was deleted from the trash meanwhile
                 report.add_damage(outcome, is_kept=is_there)
         elif outcome:
             report.new_files += 1

@@ -1,4 +1,4 @@
-"""Where the files of a shard lie, and where a restored folder is to have them: what the catalog's copy says decides."""
+"""Places of a shard's files in the data folder and in a restored one, as the copied catalog names them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def files_to_back_up(
     aside: Mapping[str, Mapping[str, int]],
     latest: str | None,
 ) -> Iterator[FileToBackUp]:
-    """Tell which files of a shard are backed up, by key.
+    """Yield the files of a shard that are backed up, by key.
 
     A restoration from the trash that is under way has its files in both places, until all is in the catalog. A file
     that no instance has is one that a lost catalog left, unless it is in the trash, or to be moved there.

@@ -1,4 +1,4 @@
-"""Labels of patients, studies, series and instances: their documents, and what is done with them.
+"""Labels of patients, studies, series and instances.
 
 Imports from the catalog and `dicom`; of the archive only `lookup`.
 """

@@ -1,7 +1,8 @@
-"""Labels of what is deleted: set aside while it lies in the trash, and brought back with it.
+"""Labels of deleted entities, which are set aside while these lie in the trash, and restored with them.
 
-Before a deletion all labels that may go with it are noted at a place. Afterwards those of entities that are gone leave
-the lists, and the others are struck from the notes; a start does so again where a crash came between.
+Before a deletion the labels of the instances and of all entities above them are noted at the place of the deletion.
+Afterwards the labels of entities that are gone are deleted, and the notes of all others; recovery repeats this after a
+crash.
 """
 
 import secrets
@@ -18,7 +19,7 @@ from neurdicom.dicom.query.attributes import Level
 #: Kind of the documents: labels by place, level, entity and label.
 KIND: Final = "label_aside"
 
-#: Before the name of a place that belongs to a deletion for good.
+#: Begin of the places of deletions for good.
 _PURGE: Final = "purge/"
 
 _PAGE: Final = 500
@@ -26,7 +27,7 @@ _PAGE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class NotedLabel:
-    """A label that is noted at a place."""
+    """Note of a label at a place of the trash."""
 
     place: str
     mark: LabelMark
@@ -47,7 +48,7 @@ class NotedLabel:
 
 
 class LabelsAside:
-    """Labels of what was deleted, by the place of the trash."""
+    """Store of the labels of deleted entities, by the place in the trash."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -55,11 +56,11 @@ class LabelsAside:
         self._store = LabelStore(catalog)
 
     async def are_needed(self) -> bool:
-        """Tell whether anything has a label."""
+        """Tell whether any entity has a label."""
         return await self._store.has_any()
 
     async def note(self, place: str, patient: str, located: Sequence[Located]) -> None:
-        """Note all labels of instances and of what is above them; may be repeated, after the deletion too.
+        """Note all labels of instances and of the entities above them; may be repeated, after the deletion too.
 
         Parameters
         ----------
@@ -80,7 +81,7 @@ class LabelsAside:
         }
         for level, of in keys.items():
             if await self._store.has_any(level):
-                # By the present key: those of before may lead nowhere when a part of a patient is gone.
+                # By the present key: an earlier one may name nothing once a part of the patient is gone.
                 marks = await self._store.by_present_key(level, await self._store.marks(level, of))
                 await self._put([NotedLabel(place, mark) for mark in marks])
 
@@ -90,7 +91,7 @@ class LabelsAside:
             await self._documents.put(KIND, {note.key: note.to_document() for note in part})
 
     async def set_aside(self, place: str) -> None:
-        """Take the noted labels of entities that are gone out of the lists, and strike the others; may be repeated."""
+        """Delete the noted labels of entities that are gone, and the notes of all others; may be repeated."""
         async for notes in self._pages(place):
             present = await self._present(notes)
             await self._store.delete(note.mark for note in notes if present[note.mark] is None)
@@ -98,7 +99,7 @@ class LabelsAside:
             await self._documents.delete(KIND, *there)
 
     async def bring_back(self, place: str) -> None:
-        """Give the noted labels again to the entities that are there, beside those that they have; may be repeated."""
+        """Add the noted labels to the entities that are there again; may be repeated."""
         async for notes in self._pages(place):
             present = await self._present(notes)
             marks = [replace(mark, entity=key) for mark, key in present.items() if key is not None]
@@ -106,12 +107,12 @@ class LabelsAside:
             await self._documents.delete(KIND, *(note.key for note in notes))
 
     async def discard(self, place: str) -> None:
-        """Forget what is noted at a place; may be repeated."""
+        """Delete the notes of a place; may be repeated."""
         async for notes in self._pages(place):
             await self._documents.delete(KIND, *(note.key for note in notes))
 
     async def recover(self) -> None:
-        """Finish deletions for good that a crash cut short, and forget names of labels that it left."""
+        """Finish deletions for good that a crash interrupted, and delete names of labels that it left unused."""
         await self._store.forget_unused_names()
         query = DocumentQuery(after=_PURGE, limit=1, counted=False)
         while found := (await self._documents.query(KIND, query)).items:
@@ -123,11 +124,11 @@ class LabelsAside:
 
     @staticmethod
     def new_purge() -> str:
-        """Name a place for the labels of a deletion for good, which `recover` finds."""
+        """Make the name of a place for the labels of a deletion for good, which `recover` finds."""
         return f"{_PURGE}{secrets.token_hex(16)}"
 
     async def _present(self, notes: Sequence[NotedLabel]) -> dict[LabelMark, str | None]:
-        """Find the present keys of what labels are of; None where it is gone."""
+        """Find the present keys of labelled entities; None for those that are gone."""
         present: dict[LabelMark, str | None] = {}
         for level in dict.fromkeys(note.mark.level for note in notes):
             marks = [note.mark for note in notes if note.mark.level is level]

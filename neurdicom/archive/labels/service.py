@@ -30,14 +30,14 @@ class LabelUse:
 
 
 class LabelService:
-    """Service that gives labels to entities, takes them away, and tells which entities have them."""
+    """Service that gives labels to entities, takes them away, and lists them."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._store = LabelStore(catalog)
 
     async def give(self, level: Level, entity: str, label: str, *, user: str | None) -> None:
-        """Give a label to an entity; nothing changes where it has it.
+        """Give a label to an entity; nothing changes if it has that already.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class LabelService:
         return (await self._catalog.find(Query(level, (AnyOf(LABELS, (label,)),), limit=0))).total
 
     async def protected(self, studies: Sequence[Entity]) -> set[str]:
-        """Select the studies that are protected, or whose patient is.
+        """Select the studies that have the label `protected`, or whose patient has it.
 
         Parameters
         ----------
@@ -144,7 +144,7 @@ class LabelService:
         return {study["key"] for study in studies if study["key"] in marked or study["patient"] in patients}
 
     async def protected_studies(self) -> list[str]:
-        """List the keys of all studies that are protected, or whose patient is."""
+        """List the keys of all studies that have the label `protected`, or whose patient has it."""
         labelled = (AnyOf(LABELS, (PROTECTED,)),)
         found = dict.fromkeys(await self._keys(Level.STUDY, labelled))
         patients = await self._keys(Level.PATIENT, labelled)

@@ -1,6 +1,6 @@
 """Documents of labels: one for each label of an entity, by the entity's key.
 
-An entity may have had other keys before. Its labels are those of all its keys, and new ones are written to its first.
+An entity has the labels of all its present and earlier keys; new ones are written by its present key.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
@@ -77,9 +77,9 @@ class LabelStore:
         if not marks:
             return
         names = dict.fromkeys(mark.label for mark in marks)
-        await self._put_names(names)  # first: a crash leaves a name that nothing has, which the next start forgets
+        await self._put_names(names)  # first: a crash leaves an unused name, which the next start deletes
         await self._documents.put(KIND, {mark.key: _indexed(mark) for mark in marks})
-        # After them, too, since `_forget_name` looks for marks after it has deleted a name.
+        # And after the marks, since a concurrent `_forget_name` may have deleted a name before it could find these.
         await self._put_names(names)
 
     async def _put_names(self, names: Iterable[str]) -> None:
@@ -88,7 +88,7 @@ class LabelStore:
         )
 
     async def delete(self, marks: Iterable[LabelMark]) -> int:
-        """Delete labels, and the names that nothing has any more; return how many labels there were."""
+        """Delete labels, and the names that are unused from then on; return the number of the deleted labels."""
         marks = list(marks)
         if not marks:
             return 0
@@ -105,7 +105,7 @@ class LabelStore:
             await self._put_names([name])
 
     async def forget_unused_names(self) -> None:
-        """Forget names that nothing has, which a crash has left."""
+        """Delete unused names, which a crash may have left."""
         names, _ = await self.names(limit=None)
         for name in names:
             await self._forget_name(name)
@@ -144,7 +144,7 @@ class LabelStore:
         return [document["label"] for document in page.items], page.total
 
     async def has_any(self, level: Level | None = None) -> bool:
-        """Tell whether any entity of a level has a label, or any at all."""
+        """Tell whether any entity of a level, or by default of any level, has a label."""
         first = DocumentQuery(after=f"{level}/" if level else "", limit=1, counted=False)
         found = (await self._documents.query(KIND, first)).items
         return bool(found) and level in (None, LabelMark.from_document(found[0]).level)
@@ -164,7 +164,8 @@ class LabelStore:
         Returns
         -------
         dict
-            Marks by the present key of their entity, by whatever key they are kept; entities without any are left out.
+            Marks by the present key of their entity, under whichever key they are stored; entities without any are
+            left out.
         """
         if level is Level.PATIENT:
             return await self._patients_marks(keys, labels)
@@ -172,7 +173,7 @@ class LabelStore:
         async for mark in self._of(level, dict.fromkeys(map(uid_of, keys)), labels):
             if mark.entity in wanted:
                 found.setdefault(mark.entity, []).append(mark)
-            else:  # of another entity of the UID, or by a key of before
+            else:  # of another entity of the UID, or stored under an earlier key
                 others.append(mark)
         present = await self.present(level, {mark.entity for mark in others})
         for mark in others:
@@ -181,9 +182,9 @@ class LabelStore:
         return found
 
     async def present(self, level: Level, keys: Collection[str]) -> dict[str, str]:
-        """Map keys, of now or of before, to present ones; those of what is gone are left out.
+        """Map present and earlier keys to the present ones; those of entities that are gone are left out.
 
-        The id that several patients had before is mapped to itself: its labels are those of all of them.
+        An earlier id of several patients is mapped to itself: its labels are those of all of them.
         """
         try:
             known = await self._catalog.all_keys(level, keys)
@@ -194,7 +195,7 @@ class LabelStore:
         return {key: all_of_it[0] for key, all_of_it in known.items() if all_of_it}
 
     async def by_present_key(self, level: Level, found: Marks) -> list[LabelMark]:
-        """Keep labels by the present keys of their entities from now on, and list them.
+        """Store labels under the present keys of their entities, and list them.
 
         Parameters
         ----------
@@ -207,7 +208,7 @@ class LabelStore:
         if made:
             present = await self.present(level, {mark.entity for _, mark in made})
             await self.put([replace(mark, entity=own) for own, mark in made])
-            # The id that several patients had before stays.
+            # Marks of an earlier id of several patients stay, as they are those of all of them.
             await self.delete(mark for own, mark in made if present.get(mark.entity) == own)
         return [*{replace(mark, entity=own): None for own, marks in found.items() for mark in marks}]
 

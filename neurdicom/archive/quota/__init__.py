@@ -1,4 +1,4 @@
-"""Quota: how much the archive may hold, and for how long; what it holds beyond that goes to the trash, oldest first.
+"""Quota: limits of the size and age of the archive; studies over them go to the trash, the oldest first.
 
 Owns the document with the quota's lease and alert. Imports what the archive may.
 """

@@ -1,4 +1,4 @@
-"""Studies that the quota may delete, in its order: the one whose last instance came longest ago first."""
+"""Studies that the quota may delete, the one whose last instance arrived longest ago first."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
@@ -17,13 +17,13 @@ _PAGE: Final = 200
 
 
 class ProtectedStudies(Protocol):
-    """Knows which studies are never deleted by the quota."""
+    """Source of the studies that the quota never deletes."""
 
     async def protected(self, studies: Sequence[Entity]) -> set[str]:
-        """Select the keys of the studies that are protected, or whose patient is; `key` and `patient` are enough."""
+        """Select the keys of protected studies, by the `key` and `patient` of entities."""
 
     async def protected_studies(self) -> list[str]:
-        """List the keys of all of them."""
+        """List the keys of all protected studies."""
 
 
 class StudyCandidates:
@@ -73,7 +73,7 @@ class StudyCandidates:
             yield heappop(later)[2]
 
     async def may_go(self, study: StudyHolding) -> bool:
-        """Tell whether a study that was found is as it was: nothing has come since, and it is not protected."""
+        """Tell whether a candidate may still be deleted: no file has arrived since, and it is not protected."""
         for now in await self._catalog.holdings_of([study.study]):
             if _since(now, await self._restored.times()) != study or await self._protected([now]):
                 return False
@@ -81,18 +81,18 @@ class StudyCandidates:
         return False
 
     async def is_any_protected(self) -> bool:
-        """Tell whether there is a study that is protected."""
+        """Tell whether any study is protected."""
         return bool(await self._catalog.holdings_of((await self._labels.protected_studies())[:1]))
 
     async def forget(self, study: StudyHolding) -> None:
-        """Forget when a study was restored that is deleted now."""
+        """Forget the time of restoration of a study that is deleted now."""
         await self._restored.forget(study.study)
 
     async def _protected(self, studies: Sequence[StudyHolding]) -> set[str]:
         return await self._labels.protected([{"key": one.study, "patient": one.patient} for one in studies])
 
     async def _is_being_restored(self, study: StudyHolding) -> bool:
-        """Tell whether an entry of the trash is being restored that is of this study, and so is of before."""
+        """Tell whether an entry of the trash that belongs to a study is being restored."""
         for entry in await self._trash.being_restored():
             whole = entry.kind == Level.PATIENT.value and entry.patient == study.patient
             if whole or entry.uids.get("study_instance_uid") == uid_of(study.study):

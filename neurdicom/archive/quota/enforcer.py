@@ -1,4 +1,4 @@
-"""One pass of the quota: what is too old goes to the trash, then room is made."""
+"""One pass of the quota: studies that are too old go to the trash, then the oldest ones until the size is kept."""
 
 import logging
 import time
@@ -36,10 +36,10 @@ _AT_ONCE: Final = 100
 
 
 class StudyUse(Protocol):
-    """Knows what work under way needs."""
+    """Source of the studies that jobs need."""
 
     async def is_used(self, study: StudyHolding) -> bool:
-        """Tell whether a job that is not over is to work on a study."""
+        """Tell whether an unfinished job is to work on a study."""
 
 
 class QuotaOutcome(Enum):
@@ -52,7 +52,7 @@ class QuotaOutcome(Enum):
 
 
 class QuotaEnforcer:
-    """Deletes what is over the limits.
+    """Enforcer of the limits, which moves studies to the trash and empties it.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ class QuotaEnforcer:
         return QuotaOutcome.WITHIN
 
     async def _why_not(self) -> QuotaOutcome:
-        """Tell why nothing more can be deleted."""
+        """Find the reason why nothing more can be deleted."""
         async with aclosing(self._candidates.walk()) as studies:
             if await anext(studies, None) is not None:
                 return QuotaOutcome.ARRIVING
@@ -157,7 +157,7 @@ class QuotaEnforcer:
                 continue
             try:
                 await self._steps.complete(self._trash.empty(entry.id))
-            except (NotFound, Conflict) as error:  # by somebody else at this moment
+            except (NotFound, Conflict) as error:  # another request deletes or restores it
                 log.info("the entry %s of the trash is not emptied now: %s", entry.id, error)
                 continue
             log.info("the entry %s of the trash was deleted, since the archive is %s", entry.id, OVER_STORAGE)
@@ -166,7 +166,7 @@ class QuotaEnforcer:
         return found
 
     async def _take(self, study: StudyHolding, reason: str) -> None:
-        """Move a study to the trash with all that it has at this moment, unless it has changed since it was found."""
+        """Move a study to the trash, unless it has changed since it was found."""
         if not await self._candidates.may_go(study):
             return
         try:

@@ -1,4 +1,4 @@
-"""Limits of the quota, what is used of them, and the alert where nothing may be deleted."""
+"""Limits of the quota, their use, and the alert if nothing more may be deleted."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -37,7 +37,7 @@ class QuotaLimits:
 
 @dataclass(frozen=True, slots=True)
 class QuotaAlert:
-    """Alert that the archive is over its limit, and nothing may be deleted.
+    """Alert that the archive is over its limit, and nothing more may be deleted.
 
     Attributes
     ----------
@@ -59,13 +59,13 @@ class QuotaAlert:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> Self | None:
-        """Read what `to_document` wrote; None where there is no alert."""
+        """Read the member that `to_document` wrote; None if there is no alert."""
         return None if document is None else cls(**document)
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaUse:
-    """What is used.
+    """Use of the limits.
 
     Attributes
     ----------
@@ -88,5 +88,5 @@ class QuotaUse:
 
     @property
     def bytes(self) -> int:
-        """What counts for `max_storage`."""
+        """Bytes that count for `max_storage`."""
         return self.instances + self.trash

@@ -1,4 +1,4 @@
-"""Measurement of what is used of the limits."""
+"""Measurement of the use of the limits."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ class QuotaMeter:
         return await self._catalog.stored_bytes() + self._trash_bytes
 
     async def estimate(self) -> int:
-        """Add up the bytes of all instances and of the trash, of a large trash as of a moment ago."""
+        """Add up the bytes of all instances and of the trash; the sum of a large trash may be a moment old."""
         began = time.monotonic()
         if began >= self._trash_until:
             _, self._trash_bytes = await self._trash.usage()
@@ -54,7 +54,7 @@ class QuotaMeter:
         return await self._catalog.stored_bytes() + self._trash_bytes
 
     async def measure(self) -> QuotaUse:
-        """Measure everything; the protected studies as of a moment ago, where there are many."""
+        """Measure everything; the sum of many protected studies may be a moment old."""
         instances = await self._catalog.stored_bytes()
         entries, trash = await self._trash.usage()
         studies, protected = await self._count_protected()

@@ -26,7 +26,7 @@ STATE: Final = "state"
 CHECK_SECONDS: Final = 60.0
 LOOK_SECONDS: Final = 2.0
 
-#: Least seconds between two checks while there is an alert, which a user may end by a label, or by emptying the trash.
+#: Least seconds between two checks while there is an alert; taking labels away or emptying the trash may end it.
 AGAIN_SECONDS: Final = 10.0
 
 #: Pause between two checks, as a multiple of the time that one takes; that while there is an alert.
@@ -40,7 +40,7 @@ _WHY: Final = {
 
 
 class QuotaService:
-    """Service that keeps the archive within its limits, and tells what is used of them.
+    """Service that keeps the archive within its limits, and measures their use.
 
     Parameters
     ----------
@@ -78,12 +78,12 @@ class QuotaService:
         self._periodic = Periodic(self._look, look, "the quota can't be enforced now", at_once=True, rest=_REST)
 
     async def open(self) -> None:
-        """Begin to look whether something is over the limits, unless there are none."""
+        """Begin to check the limits from time to time, if there are any."""
         if self.limits.bytes or self.limits.seconds:
             self._periodic.start()
 
     async def close(self) -> None:
-        """Stop; what has begun of a deletion is finished. Idempotent."""
+        """Stop the checks; a deletion under way is finished. Idempotent."""
         await self._periodic.stop()
         await self._enforcer.close()
 
@@ -93,11 +93,11 @@ class QuotaService:
         return None if state is None else QuotaAlert.from_document(state["alert"])
 
     async def measure(self) -> QuotaUse:
-        """Measure what is used."""
+        """Measure the use of the limits."""
         return replace(await self._meter.measure(), alert=await self.alert())
 
     async def _look(self) -> None:
-        """Check all limits if it is time for it, or if uploads went over `max_storage` meanwhile."""
+        """Check all limits if a check is due, or if uploads went over `max_storage` meanwhile."""
         now = time.monotonic()
         waits = now < self._next
         if waits and (not self.limits.bytes or await self._meter.estimate() <= self.limits.bytes):

@@ -25,7 +25,7 @@ class _Found:
 
 
 class SetAsideChecker:
-    """Checker of the files that are set aside, which records what is damaged, and what is not any more.
+    """Checker of the files that are set aside, which keeps the record of their damage.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class SetAsideChecker:
     async def check(
         self, entry: TrashEntry, file: SetAsideFile, pace: Pace | None = None, *, from_disk: bool = False
     ) -> Damage | None:
-        """Read a file, and compare it with what was received; what looks damaged is looked at twice.
+        """Read a file, and compare it with its SHA-256; one that looks damaged is read twice.
 
         Parameters
         ----------
@@ -160,7 +160,7 @@ class SetAsideChecker:
         return await self._kept(damage.place.partition("/")[2]) is not None
 
     async def _kept(self, id: str) -> TrashEntry | None:
-        """Return an entry that nothing is under way with."""
+        """Return an entry that is neither being restored nor deleted."""
         try:
             entry = await self._records.get(id)
         except NotFound:
@@ -168,12 +168,12 @@ class SetAsideChecker:
         return entry if entry.state is TrashState.KEPT else None
 
     async def _list(self, entry: TrashEntry) -> list[SetAsideFile]:
-        """List the files of an entry; those that are yet to be moved are looked for only if some are missing."""
+        """List the files of an entry; those that still lie in the store are looked up only if some are missing."""
         files = [SetAsideFile(ref, entry.place) for ref in await self._blobs.aside(entry.place)]
         return files if len(files) >= entry.instances else await self.files.of(entry.place)
 
     async def _check_number(self, entry: TrashEntry) -> Damage | None:
-        """Compare the number of an entry's files with that of what was deleted."""
+        """Compare the number of an entry's files with the number of files that were deleted."""
         count = len(await self._list(entry))
         if count >= entry.instances or await self._kept(entry.id) is None:
             await self._clear(entry.place)

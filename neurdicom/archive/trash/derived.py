@@ -1,4 +1,4 @@
-"""Observer of deletions that passes on what it is told, and brings labels back or forgets them with the rest."""
+"""Observer of deletions that restores or deletes labels that are set aside, and calls another observer."""
 
 from neurdicom.archive.labels.aside import LabelsAside
 from neurdicom.archive.trash.entry import SetAsideObserver
@@ -6,14 +6,14 @@ from neurdicom.dicom.query.attributes import Level
 
 
 class WithLabels:
-    """Observer that keeps labels beside what another observer keeps.
+    """Observer of deletions that adds labels to the records of another observer.
 
-    Labels are set aside by whoever deletes, who alone knows what lay below.
+    The deleting service sets labels aside itself, since it alone knows the instances.
 
     Parameters
     ----------
     observer : SetAsideObserver
-        The other one.
+        The other observer.
     labels : LabelsAside
         Labels that are set aside.
 

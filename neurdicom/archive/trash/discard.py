@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 class EntryDiscarder:
-    """Deletes the files of entries that are emptied, or that were restored.
+    """Deleter of the files of entries that are emptied, or that were restored.
 
-    Such an entry is in no list any more. What a backup or a failing disk keeps of it is deleted later.
+    Such an entry is no longer listed. Files that a backup or a failing disk keeps are deleted later.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ class EntryDiscarder:
         self._background = BackgroundTasks("emptied entries of the trash could not be deleted; the next start does it")
 
     async def discard(self, entry: TrashEntry) -> None:
-        """Delete what is left of an entry that is over: now, or when a backup under way has ended.
+        """Delete the files and records of an emptied or restored entry: now, or when a backup under way has ended.
 
-        The state is committed before the look at the holds: either the catalog that a backup has copied has the state,
-        or its hold is found here.
+        The state is committed before the holds are read: either the catalog that a backup has copied has the state, or
+        its hold is found here.
         """
         try:
             if await are_deletions_held(self._catalog.documents):
@@ -64,7 +64,7 @@ class EntryDiscarder:
                 return
             async with self._garbage.lock:
                 if entry.state is TrashState.RESTORED:
-                    # A file that was set aside again meanwhile, as the same version is, stays.
+                    # A file of the same version that was set aside again meanwhile stays.
                     await self._blobs.release(entry.place)
                 else:
                     await self._take_waiting(entry.place)
@@ -78,7 +78,7 @@ class EntryDiscarder:
             self._wait(AGAIN_SECONDS)
 
     async def put(self, entry: TrashEntry) -> None:
-        """Write an entry that may have been in the trash before, and not while that is deleted."""
+        """Write an entry whose place may have been used before, but not while the files of that are deleted."""
         async with self._garbage.lock:
             await self._records.put(entry)
 
@@ -87,14 +87,14 @@ class EntryDiscarder:
         await self._background.close()
 
     async def _take_waiting(self, place: str) -> None:
-        """Move files of an entry to its place that a backup has kept in the store."""
+        """Move the files of an entry that a backup has kept in the store to its place."""
         waiting = await self._files.waiting(place)
         if waiting:
             await self._blobs.set_aside(place, waiting)
             await self._catalog.forget_garbage(waiting)
 
     def _wait(self, seconds: float) -> None:
-        """Delete later what is left, and not before a time has passed."""
+        """Delete the rest later, and not before a time has passed."""
         if not self._is_waiting:
             self._is_waiting = True
             self._background.start(self._discard_later(seconds))

@@ -46,7 +46,7 @@ OVER: Final = (TrashState.RESTORED, TrashState.EMPTYING)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrashEntry:
-    """Something in the trash.
+    """Entry of the trash: a deleted entity, or an earlier version of an instance.
 
     Attributes
     ----------

@@ -127,7 +127,7 @@ class TrashRecords:
         return _entries(await self._documents.query(KIND, query))
 
     async def usage(self) -> tuple[int, int]:
-        """Count the entries, and the bytes of their files; those that are over count no more."""
+        """Count the entries that are listed, and the bytes of their files."""
         _, count = await self.page(limit=0)
         over = await self._over()
         size = await self._documents.sum(KIND, "bytes")

@@ -1,4 +1,4 @@
-"""Recovery of the trash at the start of a server: what an earlier process had begun is finished."""
+"""Recovery of the trash at the start of a server, which finishes the work of an interrupted process."""
 
 import logging
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class TrashRecovery:
-    """Finishes deletions and restorations that a crash cut short, and lists files whose record is lost.
+    """Recovery of deletions and restorations that a crash interrupted, and of entries whose record is lost.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class TrashRecovery:
         self._observer = observer
 
     async def run(self) -> None:
-        """Finish everything; what fails is in the log, and is tried again by the next start."""
+        """Finish everything; a failure is logged, and the next start tries again."""
         for entry in await self._records.unfinished():
             try:
                 await self._finish(entry)

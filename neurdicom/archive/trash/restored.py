@@ -1,4 +1,4 @@
-"""Times at which studies were last restored from the trash, which count as arrivals where these decide."""
+"""Times at which studies were last restored from the trash; the quota takes them for arrivals."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -12,14 +12,14 @@ KIND: Final = "restored_study"
 
 
 class RestoredStudies:
-    """Studies that were restored, whole or in part."""
+    """Store of the times at which studies were restored, whole or in part."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._documents = catalog.documents
 
     async def note(self, studies: Collection[str]) -> None:
-        """Note that something of these studies, by their keys, was restored now."""
+        """Record that files of studies, by their keys, were restored now."""
         now = datetime.now(UTC).isoformat(timespec="microseconds")
         await self._documents.put(KIND, {study: {"study": study, "time": now} for study in studies})
 
@@ -29,12 +29,12 @@ class RestoredStudies:
         return {document["study"]: document["time"] for document in found.items}
 
     async def forget(self, *studies: str) -> None:
-        """Forget studies that are there no more."""
+        """Forget studies that are deleted."""
         if studies:
             await self._documents.delete(KIND, *studies)
 
     async def forget_gone(self) -> None:
-        """Forget the studies that somebody else has deleted."""
+        """Forget all studies that are not there any more."""
         known = await self.times()
         present = {one.study for one in await self._catalog.holdings_of(known)}
         await self.forget(*(study for study in known if study not in present))

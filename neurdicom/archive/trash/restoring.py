@@ -1,4 +1,4 @@
-"""Restoration of entries of the trash: files, edits, and what was derived from them."""
+"""Restoration of entries of the trash, with their edits, labels and results."""
 
 from typing import Final
 
@@ -28,7 +28,7 @@ _CURRENT = StorePolicy(same_instance="version", keep_versions=True)
 
 
 class EntryRestorer:
-    """Restores entries whole.
+    """Restorer of whole entries.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class EntryRestorer:
 
 
 async def edits_of_gone(catalog: Catalog, entry: TrashEntry) -> tuple[Edit, ...]:
-    """Select the edits that went with what was deleted; those of parents that are left stay with these."""
+    """Select the edits that were deleted with an entry; those of parents that are still there are not among them."""
     edited = {(edit.level, edit.entity) for edit in entry.edits}
     above = [one for one in edited if one[0] in Level(entry.kind).above]
     left = {one for one in above if await catalog.keys(*one)}

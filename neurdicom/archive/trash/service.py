@@ -274,7 +274,7 @@ class TrashService:
                 try:
                     await self.empty(entry.id)
                     count += 1
-                except (NotFound, Conflict) as error:  # by somebody else at this moment
+                except (NotFound, Conflict) as error:  # another request deletes or restores it
                     log.info("the entry %s of the trash is not emptied now: %s", entry.id, error)
                     return
         if count:

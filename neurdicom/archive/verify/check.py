@@ -90,10 +90,10 @@ class FileChecker:
 
 
 class SetAsideChecks(Protocol):
-    """Checks of the files that are set aside, which the trash makes."""
+    """Checker of the files that are set aside, which the trash implements."""
 
     def check_all(self, pace: Pace | None = None) -> AsyncIterator[tuple[int, Damage | None]]:
-        """Check all of them, as the disk has them; yield the bytes of each, and its damage, which is recorded."""
+        """Check all files that are set aside on the disk; yield the bytes of each, and its damage, now recorded."""
 
     async def check_again(self, damage: Damage, pace: Pace | None = None) -> None:
         """Check a file that is known to be damaged, and forget it if it is whole, or is not there any more."""

@@ -84,7 +84,7 @@ class Healer:
             return False
 
     async def forget(self, files: Mapping[str, str]) -> None:
-        """Remove files from the registry of damage that are gone; what fails is left to the next check of all files.
+        """Remove deleted files from the registry of damage; if that fails, the next check of all files does it.
 
         Parameters
         ----------

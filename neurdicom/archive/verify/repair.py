@@ -41,7 +41,7 @@ class RepairSource(ABC):
 
     @abstractmethod
     async def fetch(self, damage: Damage, location: Location | None, spool: Spool) -> bool:
-        """Write what may be the bytes of a file to a spool; the caller compares them with its SHA-256.
+        """Write the presumed bytes of a file to a spool; the caller compares them with its SHA-256.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Source of bytes for repairs in the archive itself: what was deleted, and earlier versions."""
+"""Source of bytes for repairs in the archive itself: files in the trash, and earlier versions."""
 
 import asyncio
 import logging

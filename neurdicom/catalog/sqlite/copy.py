@@ -97,10 +97,7 @@ class CatalogCopy:
             yield BlobRef(*row)
 
     def garbage(self, shard: str) -> dict[str, str]:
-        """List the keys of a shard that no instance in the copy has, with the places that they are to be set aside to.
-
-        Those that are to be deleted have an empty place.
-        """
+        """Map the keys of a shard that no instance has to the places where they are set aside, or to an empty text."""
         statement = "SELECT key, place FROM garbage WHERE key >= ? AND key < ?"
         return dict(self._db.execute(statement, (f"{shard}/", f"{shard}0")).fetchall())
 

@@ -32,7 +32,7 @@ def is_label(text: str) -> bool:
 
 
 def check_label(text: str) -> str:
-    """Return a label as it is. Raises `Invalid`, also for another spelling of a label that the server itself knows."""
+    """Return a label unchanged. Raises `Invalid`, also for another spelling of a label that has a meaning here."""
     if not is_label(text):
         raise Invalid(
             f"{shown(text)} is not a label: 1 to {LONGEST_LABEL} letters and digits of ASCII, '_', '-' and '.' are "
@@ -41,7 +41,7 @@ def check_label(text: str) -> str:
         )
     if text != PROTECTED and text.lower() == PROTECTED:
         raise Invalid(
-            f"{text!r} would protect nothing, since case matters; {PROTECTED!r} is the label that the quota heeds",
+            f"{text!r} would protect nothing, since case matters; the quota spares what has the label {PROTECTED!r}",
             field="label",
         )
     return text
