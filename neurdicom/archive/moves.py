@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -72,16 +72,9 @@ class MoveService:
         target = await get_entity(self._catalog, Level.PATIENT, into, field="into")
         if former["id"] == target["id"]:
             raise Conflict("a patient can't be merged into itself", field="into")
-        request = MoveRequest(
-            *(_new_id(), Level.PATIENT, (former["key"],)),
-            patient=target["key"],
-            from_now_on=from_now_on,
-            user=user,
-            time=_now(),
-        )
         for label in await self._labels.of(Level.PATIENT, former["key"]):
             await self._labels.give(Level.PATIENT, target["key"], label, user=user)
-        await self._move(request)
+        await self._move(Level.PATIENT, [former["key"]], user, patient=target["key"], from_now_on=from_now_on)
         return await get_entity(self._catalog, Level.PATIENT, target["key"])
 
     async def move_study(self, study: str, patient: str | Mapping[str, Any], *, user: str) -> Entity:
@@ -116,14 +109,7 @@ class MoveService:
             target = patient_key(claim.patient_id, claim.issuer, uid_of(moved["key"]))
         if moved["patient"] == target:
             raise Conflict("the study is that patient's already", field="patient")
-        request = MoveRequest(
-            *(_new_id(), Level.STUDY, (moved["key"],)),
-            patient=target,
-            demographics=demographics,
-            user=user,
-            time=_now(),
-        )
-        await self._move(request)
+        await self._move(Level.STUDY, [moved["key"]], user, patient=target, demographics=demographics)
         return await get_entity(self._catalog, Level.STUDY, moved["key"])
 
     async def move_series(self, series: str, study: str, *, user: str) -> Entity:
@@ -149,8 +135,7 @@ class MoveService:
         target = await get_entity(self._catalog, Level.STUDY, study, field="study")
         if moved["study"] == target["id"]:
             raise Conflict("the series is in that study already", field="study")
-        request = MoveRequest(*(_new_id(), Level.SERIES, (moved["key"],)), study=target["key"], user=user, time=_now())
-        await self._move(request)
+        await self._move(Level.SERIES, [moved["key"]], user, study=target["key"])
         return await get_entity(self._catalog, Level.SERIES, moved["key"])
 
     async def split(self, study: str, series: Sequence[str], *, user: str) -> Entity:
@@ -177,16 +162,9 @@ class MoveService:
             Nothing would be left in the study.
         """
         whole = await get_entity(self._catalog, Level.STUDY, study)
-        chosen = [await self._series_in(whole, one) for one in dict.fromkeys(series)]
+        chosen = dict.fromkeys([await self._series_in(whole, one) for one in dict.fromkeys(series)])
         uid = new_uid()
-        request = MoveRequest(
-            *(_new_id(), Level.SERIES, tuple(dict.fromkeys(chosen))),
-            study=uid,
-            is_split=True,
-            user=user,
-            time=_now(),
-        )
-        await self._move(request)
+        await self._move(Level.SERIES, chosen, user, study=uid, is_split=True)
         return await get_entity(self._catalog, Level.STUDY, uid)
 
     async def _series_in(self, study: Entity, series: str) -> str:
@@ -197,7 +175,10 @@ class MoveService:
             raise Invalid(f"the series {series[:80]!r} is not of this study", field="series")
         return str(found["key"])
 
-    async def _move(self, request: MoveRequest) -> None:
+    async def _move(self, level: Level, entities: Iterable[str], user: str, **to: Any) -> None:
+        """Move entities by their keys; `to` has the members of `MoveRequest` that name their new parent."""
+        time = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        request = MoveRequest(secrets.token_hex(16), level, tuple(entities), user=user, time=time, **to)
         moved = await self._catalog.move(request)
         await self._observer.on_moved(moved)
         log.info(
@@ -250,11 +231,3 @@ def _as_edit(level: Level, entity: str, move: Move, ids: Mapping[str, str]) -> E
     field = Level.STUDY.value if is_of_series else Level.PATIENT.value
     before, after = (ids.get(one, one) if is_of_series else one for one in (move.before, move.after))
     return Edit(level, entity, field, after, move.user, move.time, before, move.edit)
-
-
-def _new_id() -> str:
-    return secrets.token_hex(16)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,7 +33,7 @@ class LabelsApi(ApiResource[TransportT_co]):
         NotFound
             There is no such entity.
         """
-        return ApiRequest("GET", f"/api/{segment(level)}/{segment(id)}/labels", read_texts)
+        return ApiRequest("GET", _path(level, id), read_texts)
 
     @call
     def give(self, level: LabelledLevel, id: str, label: str) -> ApiRequest[None]:
@@ -61,7 +61,7 @@ class LabelsApi(ApiResource[TransportT_co]):
         Conflict
             The entity has as many labels as it can have.
         """
-        return ApiRequest("PUT", f"/api/{segment(level)}/{segment(id)}/labels/{segment(label)}", read_nothing)
+        return ApiRequest("PUT", _path(level, id, label), read_nothing)
 
     @call
     def take(self, level: LabelledLevel, id: str, label: str) -> ApiRequest[None]:
@@ -85,7 +85,7 @@ class LabelsApi(ApiResource[TransportT_co]):
         NotFound
             There is no such entity, or it does not have the label.
         """
-        return ApiRequest("DELETE", f"/api/{segment(level)}/{segment(id)}/labels/{segment(label)}", read_nothing)
+        return ApiRequest("DELETE", _path(level, id, label), read_nothing)
 
     @listing
     def list(self, *, sort: str = "label") -> ApiRequest[list[JsonObject]]:
@@ -102,3 +102,7 @@ class LabelsApi(ApiResource[TransportT_co]):
             Each with `label` and the number of `patients`, `studies`, `series` and `instances` that have it.
         """
         return list_request("/api/labels", None, sort)
+
+
+def _path(level: LabelledLevel, id: str, *label: str) -> str:
+    return "/api/" + "/".join(map(segment, (level, id, "labels", *label)))
