@@ -73,30 +73,7 @@ class EntryRestorer:
         self._under_way: set[str] = set()
 
     async def restore(self, id: str) -> TrashEntry:
-        """Restore an entry whole: files, edits, and what was derived from it.
-
-        Parents are made anew. An instance that is there with the same bytes is left; one with other bytes stays
-        current, and the restored one becomes an earlier version. A version becomes the current one.
-
-        Parameters
-        ----------
-        id : str
-            Id of the entry.
-
-        Returns
-        -------
-        TrashEntry
-            The entry that is no more.
-
-        Raises
-        ------
-        NotFound
-            There is no such entry.
-        Conflict
-            It is being restored.
-        Gone
-            Its files are gone, or one of them is damaged; nothing is restored.
-        """
+        """Restore an entry whole, for `TrashService.restore`."""
         self.require_idle(id)
         self._under_way.add(id)
         try:

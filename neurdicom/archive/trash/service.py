@@ -218,7 +218,7 @@ class TrashService:
         )
 
     async def restore(self, id: str) -> TrashEntry:
-        """Restore an entry whole: files, edits, and what was derived from it.
+        """Restore an entry whole: files, edits, labels and results.
 
         Parents are made anew. An instance that is there with the same bytes is left; one with other bytes stays
         current, and the restored one becomes an earlier version. A version becomes the current one.
@@ -231,7 +231,7 @@ class TrashService:
         Returns
         -------
         TrashEntry
-            The entry that is no more.
+            The entry, which is gone from the trash.
 
         Raises
         ------
