@@ -121,21 +121,6 @@ def has_files(db: sqlite3.Connection, part: OriginPart) -> bool:
     return found.fetchone() is not None
 
 
-def natural_keys(db: sqlite3.Connection, level: Level, pk: int) -> list[str]:
-    """List the natural keys of a study or series, the canonical one first.
-
-    Parameters
-    ----------
-    db : sqlite3.Connection
-        A connection.
-    level : Level
-        Level of the entity.
-    pk : int
-        Its row.
-    """
-    return keys_by(level, parts_below(db, level, pk))
-
-
 def keys_by(level: Level, parts: Sequence[OriginPart]) -> list[str]:
     """List the natural keys that parts give their study or series, the canonical one first.
 

@@ -11,7 +11,7 @@ from neurdicom.catalog.records import Edit
 from neurdicom.catalog.shown import LATEST_STUDIES, ShownAttributes, carried, is_blank, merged, of_latest
 from neurdicom.catalog.sqlite.edits import StoredEdits
 from neurdicom.catalog.sqlite.lookup import KEY, any_moved
-from neurdicom.catalog.sqlite.parts import natural_keys
+from neurdicom.catalog.sqlite.parts import keys_by, parts_below
 from neurdicom.catalog.sqlite.rows import write_row
 from neurdicom.catalog.sqlite.schema import create_index
 from neurdicom.dicom.query.attributes import Level
@@ -109,7 +109,7 @@ def refresh(db: sqlite3.Connection, edits: StoredEdits, level: Level, pk: int, *
         return False
     stored, key = row
     is_moved = level is not Level.PATIENT and any_moved(db)
-    keys = natural_keys(db, level, pk) if is_moved and edits.any else []
+    keys = keys_by(level, parts_below(db, level, pk)) if is_moved and edits.any else []
     own = edits_of_all(edits, level, keys or [key])
     moved = False
     if level is Level.PATIENT:

@@ -16,7 +16,6 @@ from neurdicom.catalog.sqlite.displaced import (
     OWN_FIELDS,
     InstanceFile,
     displace,
-    displaced_file,
     file_of,
     files_in_place,
     last_of,
@@ -150,7 +149,7 @@ class ArrivalWriter:
         uid, below = _parts(place.instance)
         if there is None or there.below == below:
             return there
-        return displaced_file(self._tx, there.parent, uid, below)
+        return next((file for file in files_in_place(self._tx, there.parent, uid) if file.below == below), None)
 
     def _replaced(self, old: InstanceFile, new: NewInstance, place: Place, policy: StorePolicy) -> StoreOutcome:
         unused = None if old.blob == new.blob.key else old.blob
