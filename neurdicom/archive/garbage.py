@@ -6,18 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 
-from neurdicom.archive.hold import are_deletions_held
+from neurdicom.archive.hold import DelayedDeletion, are_deletions_held
 from neurdicom.archive.verify.healing import Healer
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import NewInstance
-from neurdicom.coordination import BackgroundTasks
 from neurdicom.errors import NotFound
 
 log = logging.getLogger(__name__)
-
-#: Seconds between two looks at a hold that deletions wait for.
-POLL_SECONDS = 2.0
 
 #: Files that are removed before the catalog is told.
 _BATCH = 500
@@ -53,9 +49,12 @@ class GarbageCollector:
         self.heals = healer is not None
         self._catalog = catalog
         self._blobs = blobs
-        self._is_waiting = False
         self.lock = asyncio.Lock()
-        self._background = BackgroundTasks("files that a backup had kept could not be deleted; the next start does it")
+        self._later = DelayedDeletion(
+            catalog.documents,
+            self.collect_all,
+            "files that a backup had kept could not be deleted; the next start does it",
+        )
 
     async def collect(self, garbage: Mapping[str, str]) -> bool:
         """Delete files that the catalog lists as garbage, or set them aside, and remove them from its list.
@@ -79,7 +78,7 @@ class GarbageCollector:
             The catalog or the blob store does not respond.
         """
         if await are_deletions_held(self._catalog.documents):
-            self._wait()
+            self._later.start()
             return False
         try:
             async with self.lock:
@@ -88,7 +87,7 @@ class GarbageCollector:
                     for start in range(0, len(keys), _BATCH):
                         await self._collect(place, keys[start : start + _BATCH])
         except OSError:
-            self._wait(AGAIN_SECONDS)
+            self._later.start(AGAIN_SECONDS)
             raise
         await self.forget_damage(garbage)
         return True
@@ -161,19 +160,4 @@ class GarbageCollector:
 
     async def close(self) -> None:
         """Stop waiting for a hold or a disk; the next start deletes what is left. Idempotent."""
-        await self._background.close()
-
-    def _wait(self, seconds: float = 0.0) -> None:
-        """Delete later what is listed, and not before a time has passed."""
-        if not self._is_waiting:
-            self._is_waiting = True
-            self._background.start(self._collect_later(seconds))
-
-    async def _collect_later(self, seconds: float) -> None:
-        try:
-            await asyncio.sleep(seconds)
-            while await are_deletions_held(self._catalog.documents):  # noqa: ASYNC110 - another process ends it
-                await asyncio.sleep(POLL_SECONDS)
-        finally:
-            self._is_waiting = False
-        await self.collect_all()
+        await self._later.close()

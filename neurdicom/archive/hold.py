@@ -5,16 +5,21 @@ before it copies the catalog, and the server looks for one after the deletion in
 the copy does not name the file, or the server finds the hold.
 """
 
+import asyncio
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
 
 from neurdicom.catalog.documents import Documents
-from neurdicom.coordination import LEASE_SECONDS, Leases, Periodic
+from neurdicom.coordination import LEASE_SECONDS, BackgroundTasks, Leases, Periodic
 
 #: Kind of the documents of holds.
 KIND: Final = "deletion_hold"
+
+#: Seconds between two looks at a hold that deletions wait for.
+POLL_SECONDS = 2.0
 
 
 async def are_deletions_held(documents: Documents) -> bool:
@@ -71,3 +76,42 @@ class DeletionHold:
             self.was_lost = True
         if renewed is not None:
             self._until = renewed["until"]
+
+
+class DelayedDeletion:
+    """Deletion that waits in the background until a time has passed and no backup holds deletions.
+
+    Parameters
+    ----------
+    documents : Documents
+        Documents of the catalog, opened.
+    delete : callable
+        Deletes all that waits.
+    failure : str
+        Beginning of the log line when it fails.
+    """
+
+    def __init__(self, documents: Documents, delete: Callable[[], Awaitable[None]], failure: str) -> None:
+        self._documents = documents
+        self._delete = delete
+        self._is_waiting = False
+        self._background = BackgroundTasks(failure)
+
+    def start(self, seconds: float = 0.0) -> None:
+        """Delete after at least some seconds, unless a deletion is waiting already."""
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._background.start(self._run(seconds))
+
+    async def close(self) -> None:
+        """Stop waiting. Idempotent."""
+        await self._background.close()
+
+    async def _run(self, seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+            while await are_deletions_held(self._documents):  # noqa: ASYNC110 - another process ends it
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            self._is_waiting = False
+        await self._delete()

@@ -39,7 +39,7 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("access", "in two threads", "security.passwords:_PARALLEL", 2),
     ("access", "thrown away for 10 seconds", "http.early:LINGER_SECONDS", 10.0),
     ("backup", "lease of 60 seconds", "coordination:LEASE_SECONDS", 60.0),
-    ("backup", "looks every 2 seconds", "archive.garbage:POLL_SECONDS", 2.0),
+    ("backup", "looks every 2 seconds", "archive.hold:POLL_SECONDS", 2.0),
     ("catalog", "zlib level 1", "catalog.sqlite.entities:COMPRESSION", 1),
     ("dask", "4 MiB at a time", "workers.dask.transfer:_PIECE", 4 * MIB),
     ("dask", "longer than 5 seconds", "workers.dask.executor:PATIENCE", 5.0),

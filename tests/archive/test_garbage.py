@@ -36,7 +36,7 @@ async def replace_and_delete(stored: ArchiveSite) -> None:
 
 
 def test_a_hold_keeps_files_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(garbage, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr("neurdicom.archive.hold.POLL_SECONDS", 0.01)
 
     async def test() -> None:
         async with archive(tmp_path) as stored:

@@ -1,16 +1,14 @@
 """Deletion of entries of the trash for good, which waits while a backup holds deletions."""
 
-import asyncio
 import logging
 
-from neurdicom.archive.garbage import AGAIN_SECONDS, POLL_SECONDS, GarbageCollector
-from neurdicom.archive.hold import are_deletions_held
+from neurdicom.archive.garbage import AGAIN_SECONDS, GarbageCollector
+from neurdicom.archive.hold import DelayedDeletion, are_deletions_held
 from neurdicom.archive.trash.entry import OVER, SetAsideObserver, TrashEntry, TrashState
 from neurdicom.archive.trash.files import SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
-from neurdicom.coordination import BackgroundTasks
 from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -49,8 +47,11 @@ class EntryDiscarder:
         self._records = records
         self._observer = observer
         self._files = SetAsideFiles(catalog, blobs)
-        self._is_waiting = False
-        self._background = BackgroundTasks("emptied entries of the trash could not be deleted; the next start does it")
+        self._later = DelayedDeletion(
+            catalog.documents,
+            self._discard_waiting,
+            "emptied entries of the trash could not be deleted; the next start does it",
+        )
 
     async def discard(self, entry: TrashEntry) -> None:
         """Delete the files and records of an emptied or restored entry: now, or when a backup under way has ended.
@@ -60,7 +61,7 @@ class EntryDiscarder:
         """
         try:
             if await are_deletions_held(self._catalog.documents):
-                self._wait(0.0)
+                self._later.start()
                 return
             async with self._garbage.lock:
                 if entry.state is TrashState.RESTORED:
@@ -75,7 +76,7 @@ class EntryDiscarder:
                 await self._records.remove(entry)
         except (OSError, Unavailable) as error:
             log.warning("the entry %s of the trash could not be deleted, which is tried again: %s", entry.id, error)
-            self._wait(AGAIN_SECONDS)
+            self._later.start(AGAIN_SECONDS)
 
     async def put(self, entry: TrashEntry) -> None:
         """Write an entry whose place may have been used before, but not while the files of that are deleted."""
@@ -84,7 +85,7 @@ class EntryDiscarder:
 
     async def close(self) -> None:
         """Stop waiting for backups; the next start deletes what is left. Idempotent."""
-        await self._background.close()
+        await self._later.close()
 
     async def _take_waiting(self, place: str) -> None:
         """Move the files of an entry that a backup has kept in the store to its place."""
@@ -93,19 +94,7 @@ class EntryDiscarder:
             await self._blobs.set_aside(place, waiting)
             await self._catalog.forget_garbage(waiting)
 
-    def _wait(self, seconds: float) -> None:
-        """Delete the rest later, and not before a time has passed."""
-        if not self._is_waiting:
-            self._is_waiting = True
-            self._background.start(self._discard_later(seconds))
-
-    async def _discard_later(self, seconds: float) -> None:
-        try:
-            await asyncio.sleep(seconds)
-            while await are_deletions_held(self._catalog.documents):  # noqa: ASYNC110 - another process ends it
-                await asyncio.sleep(POLL_SECONDS)
-        finally:
-            self._is_waiting = False
+    async def _discard_waiting(self) -> None:
         for entry in await self._records.unfinished():
             if entry.state in OVER:
                 await self.discard(entry)
