@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +37,8 @@ def sha(file: bytes) -> str:
 
 
 def files_in(server: Server, place: str) -> list[Path]:
-    """Files of instances in `trash`, `versions` or `objects`."""
-    return sorted(path for path in (server.data / "blobs" / place).rglob("*") if path.is_file())
+    """Files of instances in `trash`, `versions` or `objects`; `walk` ignores folders that the server removes meanwhile."""
+    return sorted(Path(folder, name) for folder, _, names in os.walk(server.data / "blobs" / place) for name in names)
 
 
 @contextmanager
