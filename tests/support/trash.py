@@ -37,7 +37,7 @@ def sha(file: bytes) -> str:
 
 
 def files_in(server: Server, place: str) -> list[Path]:
-    """Files of instances in `trash`, `versions` or `objects`; `walk` ignores folders that the server removes meanwhile."""
+    """Files of instances in `trash`, `versions` or `objects`; `walk` skips folders that are removed meanwhile."""
     return sorted(Path(folder, name) for folder, _, names in os.walk(server.data / "blobs" / place) for name in names)
 
 
