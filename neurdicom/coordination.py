@@ -1,4 +1,4 @@
-"""Leases over the catalog's documents, periodic tasks, background tasks, and functions that run one at a time.
+"""Leases over the catalog's documents, periodic and background tasks, retries, and functions that run one at a time.
 
 Owns no documents: each user of a lease names the kind of its documents. May import the catalog and what lies below it.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeVar
 
 from neurdicom.catalog.documents import Documents
-from neurdicom.errors import NeurdicomError
+from neurdicom.errors import NeurdicomError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +192,87 @@ class Periodic:
             except Exception:  # a defect; the next run may succeed
                 log.exception("%s", self._failure)
             pause = max(self._seconds, self._rest * (time.monotonic() - began))
+
+
+class RetryQueue:
+    """Queue of work that a disk or the catalog has refused: tried again until it succeeds, in the order of its arrival.
+
+    What is queued was committed before, so that the next start does what is left at the end.
+
+    Parameters
+    ----------
+    seconds : float
+        Pause before the first further attempt; each pause is twice the one before, up to `longest`.
+    longest : float
+        Longest pause.
+    """
+
+    def __init__(self, seconds: float = 1.0, longest: float = 30.0) -> None:
+        self._seconds = seconds
+        self._longest = longest
+        self._waiting: dict[Callable[[], Awaitable[None]], str] = {}
+        self._changes = asyncio.Lock()
+        self._background = BackgroundTasks("work could not be tried again; the next start does it")
+
+    async def attempt(self, what: str, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do something now, or later if it is refused; return whether it is done.
+
+        Parameters
+        ----------
+        what : str
+            What is not done then, for the log.
+        work : callable
+            Coroutine function; it may be called repeatedly, also after it was cut short.
+        """
+        try:
+            await work()
+        except (OSError, Unavailable) as error:
+            self.put(what, work, error)
+            return False
+        return True
+
+    def put(self, what: str, work: Callable[[], Awaitable[None]], error: OSError | Unavailable) -> None:
+        """Queue what was refused.
+
+        Parameters
+        ----------
+        what : str
+            What is not done, for the log.
+        work : callable
+            Coroutine function, as in `attempt`.
+        error : OSError or Unavailable
+            Why it was refused.
+        """
+        log.warning("%s, which is tried again: %s", what, error)
+        if not self._waiting:
+            self._background.start(self._try_again())
+        self._waiting[work] = what
+
+    async def catch_up(self) -> None:
+        """Do everything that was refused before. Raises `OSError`, `Unavailable` where it is refused again."""
+        async with self._changes:
+            for work, what in list(self._waiting.items()):
+                try:
+                    await work()
+                except (OSError, Unavailable):
+                    raise
+                except NeurdicomError as error:  # as of what was deleted meanwhile
+                    log.warning("%s, which is not tried again: %s", what, error)
+                except Exception:  # a defect
+                    log.exception("%s, which is not tried again", what)
+                self._waiting.pop(work, None)
+
+    async def close(self) -> None:
+        """Stop trying. Idempotent."""
+        await self._background.close()
+
+    async def _try_again(self) -> None:
+        pause = self._seconds
+        while self._waiting:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._longest)
+            with suppress(OSError, Unavailable):
+                await self.catch_up()
 
 
 class SerialThread:

@@ -104,17 +104,23 @@ class RemoveService:
         patient = found["id"] if level is Level.PATIENT else found["patient"]
         await self._labels.note(place, patient, located)
         unused = await self._catalog.delete(*names[0])
-        await self._labels.note(place, patient, located)  # again, for labels that were given meanwhile
-        await self._labels.set_aside(place)
-        await self._labels.discard(place)
         if unused is None:
+            await self._labels.discard(place)
             raise missing(level, entity)
-        try:
-            await self._garbage.collect(dict.fromkeys(unused, ""))
-        except (OSError, Unavailable) as error:
-            _log.warning("files of %s %s could not be deleted, which is tried again: %s", level, entity, error)
-        for name in names:
-            await self._observer.on_removed(*name)
+        keys = unused
+
+        async def finish() -> None:
+            await self._labels.note(place, patient, located)  # again, for labels that were given meanwhile
+            await self._labels.set_aside(place)
+            await self._labels.discard(place)
+            try:
+                await self._garbage.collect(dict.fromkeys(keys, ""))
+            except (OSError, Unavailable) as error:
+                _log.warning("files of %s %s could not be deleted, which is tried again: %s", level, entity, error)
+            for name in names:
+                await self._observer.on_removed(*name)
+
+        await self._trash.retries.attempt(f"labels and results of {level} {entity} could not be deleted", finish)
 
     async def delete_instances(
         self, instances: Sequence[str], deletion: Deletion = BY_SERVER, *, purge: bool = False

@@ -12,6 +12,7 @@ import orjson
 
 from neurdicom.blobs.base import flush_folder
 from neurdicom.blobs.local import LocalBlobStore
+from neurdicom.coordination import RetryQueue
 from neurdicom.errors import NotFound
 from neurdicom.processing.result import BESIDE, KeptResult, Payload, Representation
 from neurdicom.processing.value_query import values_of
@@ -39,6 +40,8 @@ class ResultFiles:
     ----------
     folder : Path
         Holds nothing else.
+    retries : RetryQueue
+        Deletes files that the disk did not let go.
     limit : int
         Most bytes of all files.
 
@@ -50,8 +53,9 @@ class ResultFiles:
         Whether nothing remains to be done at the next start.
     """
 
-    def __init__(self, folder: Path, *, limit: int) -> None:
+    def __init__(self, folder: Path, retries: RetryQueue, *, limit: int) -> None:
         self._files = LocalBlobStore(folder)
+        self._retries = retries
         self._limit = limit
         self._note = folder / _NOTE
         self.size = 0
@@ -158,11 +162,20 @@ class ResultFiles:
     # -- deleting --------------------------------------------------------------------------------------------
 
     async def remove(self, keys: Sequence[str]) -> None:
-        """Delete files durably, and count their room as free; unknown keys are ignored."""
-        sizes = await self._sizes(keys)
-        if keys:
+        """Delete files durably, and count their room as free; unknown keys are ignored.
+
+        Those that the disk does not let go are deleted later.
+        """
+        if not keys:
+            return
+
+        async def remove() -> None:
+            sizes = await self._sizes(keys)
             await self._files.delete(keys)
-        self.size -= sum(sizes.values())
+            self.size -= sum(sizes.values())
+
+        if not await self._retries.attempt(f"{len(keys)} files of results could not be deleted", remove):
+            self.is_clean = False
 
     async def sweep(self, known: set[str]) -> int:
         """Delete the files that no record refers to, and return their number."""

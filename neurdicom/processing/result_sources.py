@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.moves import MovedSeries
 from neurdicom.catalog.terms import TermCondition
+from neurdicom.coordination import RetryQueue
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Unavailable
 from neurdicom.processing.result import KeptResult
 from neurdicom.processing.result_files import ResultFiles
 from neurdicom.processing.result_records import Provenance, ResultRecords
@@ -36,13 +37,23 @@ class SourceObserver:
         Files of the results.
     changes : asyncio.Lock
         Held by whoever changes records or files.
+    retries : RetryQueue
+        Does later what a disk or the catalog refuses.
     """
 
-    def __init__(self, catalog: Catalog, records: ResultRecords, files: ResultFiles, changes: asyncio.Lock) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        records: ResultRecords,
+        files: ResultFiles,
+        changes: asyncio.Lock,
+        retries: RetryQueue,
+    ) -> None:
         self._catalog = catalog
         self._records = records
         self._files = files
         self._changes = changes
+        self._retries = retries
         self._aside = ResultsAside(catalog.documents)
 
     async def stored_of(self, name: str, id: str) -> list[str]:
@@ -74,12 +85,13 @@ class SourceObserver:
         place : str
             Place of the trash to which results without their sources are set aside; empty to delete them.
         """
-        try:
+
+        async def look() -> None:
             for name, value in terms:
                 await self._look_at(name, value, place)
-        except (OSError, Unavailable) as error:
+
+        if not await self._retries.attempt(f"results of the {what} could not be deleted", look):
             self._files.is_clean = False
-            log.warning("results of the %s could not be deleted, and stay until the next start: %s", what, error)
 
     async def _look_at(self, name: str, value: str, place: str) -> None:
         kept = 0
@@ -191,15 +203,17 @@ class SourceObserver:
     async def on_moved(self, moved: Sequence[MovedSeries]) -> None:
         """Update the places of results whose sources have moved; those of displaced sources are set aside."""
         for one in moved:
-            names = {one.key, one.series, one.before[0], *await self._catalog.keys(Level.SERIES, one.series)}
-            try:
-                for key in sorted(names):
-                    await self.on_brought_back(_place_of_displaced(key))
-                for key in sorted(names):
-                    await self._follow(key)
-            except (OSError, Unavailable) as error:
+            follow = partial(self._follow_all, one)
+            if not await self._retries.attempt(f"results of the series {one.key} could not follow it", follow):
                 self._files.is_clean = False
-                log.warning("results of the series %s could not follow it: %s", one.key, error)
+
+    async def _follow_all(self, moved: MovedSeries) -> None:
+        """Write anew where the sources of the results of a series lie, by all its keys."""
+        keys = {moved.key, moved.series, moved.before[0], *await self._catalog.keys(Level.SERIES, moved.series)}
+        for key in sorted(keys):
+            await self.on_brought_back(_place_of_displaced(key))
+        for key in sorted(keys):
+            await self._follow(key)
 
     async def _follow(self, series: str) -> None:
         """Update the places of the results of a series, by one of its keys."""
@@ -218,7 +232,8 @@ class SourceObserver:
             found += sum(record.series == series for record in after)
 
     async def on_discarded(self, place: str) -> None:
-        """Delete the results at a place."""
+        """Delete the results at a place. Raises `OSError`, `Unavailable`."""
+        await self._retries.catch_up()  # what belongs there may not have been set aside yet
         async with self._changes:
             async for records, _ in self._aside.pages(place):
                 await self._files.remove([key for record in records for key in record.keys])

@@ -12,6 +12,7 @@ import orjson
 from neurdicom.archive.render import PIXELS
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.terms import TermCondition
+from neurdicom.coordination import RetryQueue
 from neurdicom.errors import NotFound, Unavailable
 from neurdicom.plugins.tools import ToolType
 from neurdicom.processing.result import BESIDE, KeptResult, Representation, merged, representation_name
@@ -58,10 +59,11 @@ class ResultStore:
         self._catalog = catalog
         self._pool = pool
         self._records = ResultRecords(catalog.documents)
-        self._files = ResultFiles(folder, limit=size * _MIB)
+        self._retries = RetryQueue()
+        self._files = ResultFiles(folder, self._retries, limit=size * _MIB)
         self._queue = WriteBehindQueue(self._write)
         self._changes = asyncio.Lock()
-        self.sources = SourceObserver(catalog, self._records, self._files, self._changes)
+        self.sources = SourceObserver(catalog, self._records, self._files, self._changes, self._retries)
         self._was_clean = True
         self._epochs: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
@@ -81,6 +83,7 @@ class ResultStore:
     async def close(self) -> None:
         """Write the queued results. Idempotent."""
         await self._queue.close()
+        await self._retries.close()
         async with self._changes:
             await self._files.close()
 

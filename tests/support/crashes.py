@@ -162,8 +162,7 @@ class CrashRounds:
             Start it again before the check, which finishes what it leaves for later.
         """
         self._round += 1
-        # Versions, entries of the trash and results in it that can't be recorded meanwhile are left for later.
-        actors = [each for each in self._actors() if not isinstance(each, Recycler | Reviser | Scavenger | Labeller)]
+        actors = self._actors()
         for actor in actors:
             actor.start()
         self._wait_for_acts(actors)
@@ -186,8 +185,7 @@ class CrashRounds:
         check.run()
         http.close()
         log = self._log + self.server.log
-        # Files of results whose deletion a disk has refused may stay.
-        found = [each for each in check.faults if not (what.startswith("refused") and "files lie in results/" in each)]
+        found = check.faults
         faults = self.site.faults + found + [line for line in log.splitlines() if DEFECTS.search(line)]
         said = (
             f"round {self._round}, seed {self.seed}: {what}, {sum(actor.acts for actor in actors)} acts; "

@@ -1,5 +1,6 @@
 """Restoration of entries of the trash, with their edits, labels and results."""
 
+from functools import partial
 from typing import Final
 
 from neurdicom.archive.garbage import GarbageCollector
@@ -14,8 +15,9 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.catalog.records import Edit
+from neurdicom.coordination import RetryQueue
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import Conflict, Gone
+from neurdicom.errors import Conflict, Gone, Unavailable
 
 #: Files that are restored in one transaction of the catalog.
 _BATCH: Final = 256
@@ -48,6 +50,8 @@ class EntryRestorer:
         Brings back what was derived from them.
     checker : SetAsideChecker
         Reads the files before.
+    retries : RetryQueue
+        Finishes later what a disk or the catalog refuses once a restoration has begun.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class EntryRestorer:
         discarder: EntryDiscarder,
         observer: SetAsideObserver,
         checker: SetAsideChecker,
+        retries: RetryQueue,
     ) -> None:
         self._catalog = catalog
         self._blobs = blobs
@@ -69,6 +74,7 @@ class EntryRestorer:
         self._discarder = discarder
         self._observer = observer
         self._checker = checker
+        self._retries = retries
         self._restored = RestoredStudies(catalog)
         self._under_way: set[str] = set()
 
@@ -84,9 +90,22 @@ class EntryRestorer:
                 await self._checker.require_whole(entry)
                 entry = await self._records.advance(entry, TrashState.RESTORING)
             await self.bring_back(entry)
+        except (OSError, Unavailable) as error:
+            self._retries.put(f"the entry {id} of the trash could not be restored", partial(self._resume, id), error)
+            raise
         finally:
             self._under_way.discard(id)
         return entry
+
+    async def _resume(self, id: str) -> None:
+        """Go on with a restoration that was refused, unless somebody else has."""
+        entry = await self._records.get(id)
+        if entry.state is TrashState.RESTORING and id not in self._under_way:
+            self._under_way.add(id)
+            try:
+                await self.bring_back(entry)
+            finally:
+                self._under_way.discard(id)
 
     def require_idle(self, id: str) -> None:
         """Refuse an entry that is being restored at this moment. Raises `Conflict`."""

@@ -30,7 +30,7 @@ from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Entity, Located
-from neurdicom.coordination import Periodic
+from neurdicom.coordination import Periodic, RetryQueue
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NotFound, Unavailable
@@ -76,6 +76,8 @@ class TrashService:
     ----------
     versions : VersionService
         The earlier versions of instances.
+    retries : RetryQueue
+        Does later what a disk or the catalog refuses once a deletion is committed.
     """
 
     def __init__(
@@ -93,11 +95,14 @@ class TrashService:
         observer = self._observer = WithLabels(observer, LabelsAside(catalog))
         self._days = days
         self._records = TrashRecords(catalog.documents)
+        self.retries = RetryQueue()
         files = SetAsideFiles(catalog, blobs)
         self._discarder = EntryDiscarder(catalog, blobs, garbage, self._records, observer)
-        self.versions = VersionService(catalog, blobs, self._records, observer, self._discarder, guard, checker, days)
+        self.versions = VersionService(
+            catalog, blobs, self._records, observer, self._discarder, guard, checker, self.retries, days
+        )
         self._restorer = EntryRestorer(
-            catalog, blobs, garbage, self._records, self.versions, self._discarder, observer, checker
+            catalog, blobs, garbage, self._records, self.versions, self._discarder, observer, checker, self.retries
         )
         adopter = Adopter(blobs, self._records, self.versions, days)
         self._recovery = TrashRecovery(
@@ -114,6 +119,7 @@ class TrashService:
     async def close(self) -> None:
         """Stop emptying the trash. Idempotent."""
         await self._emptying.stop()
+        await self.retries.close()
         await self._discarder.close()
 
     @property
@@ -146,6 +152,8 @@ class TrashService:
     async def delete(self, level: Level, reference: str, deletion: Deletion) -> TrashEntry:
         """Move an entity with everything below it to the trash.
 
+        Where the disk or the catalog refuses what follows the deletion, it is done later.
+
         Parameters
         ----------
         level : Level
@@ -158,6 +166,7 @@ class TrashService:
         Returns
         -------
         TrashEntry
+            Its entry; in the state `deleting` where something is left to do.
 
         Raises
         ------
@@ -181,20 +190,25 @@ class TrashService:
             await self._observer.labels.discard(entry.place)
             await self._records.remove(entry)
             raise missing(level, reference)
-        await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
-        await self._observer.labels.set_aside(entry.place)
-        sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
-        late = await self._garbage.sizes([key for key in keys if key not in sizes])  # arrived since they were located
-        size, edits = sum((sizes | late)[key] for key in keys), await edits_of_gone(self._catalog, entry)
-        entry = await self._records.advance(entry, TrashState.KEPT, instances=len(keys), bytes=size, edits=edits)
-        try:
-            await self._garbage.collect(dict.fromkeys(keys, entry.place))
-        except (OSError, Unavailable) as error:
-            log.warning(
-                "files of %s %s could not be moved to the trash, which is tried again: %s", level, reference, error
-            )
-        for each, key in names:
-            await self._observer.on_set_aside(each, key, entry.place)
+
+        async def finish() -> None:
+            nonlocal entry
+            await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
+            await self._observer.labels.set_aside(entry.place)
+            for each, key in names:
+                await self._observer.on_set_aside(each, key, entry.place)
+            sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
+            late = await self._garbage.sizes([key for key in keys if key not in sizes])  # arrived since located
+            size = sum((sizes | late)[key] for key in keys)
+            try:
+                await self._garbage.collect(dict.fromkeys(keys, entry.place))
+            except (OSError, Unavailable) as error:
+                log.warning("files of %s %s could not be moved, which is tried again: %s", level, reference, error)
+            # Last: until then a start does everything again.
+            edits = await edits_of_gone(self._catalog, entry)
+            entry = await self._records.advance(entry, TrashState.KEPT, instances=len(keys), bytes=size, edits=edits)
+
+        await self.retries.attempt(f"the trash does not show {level} {reference}, which was deleted", finish)
         return entry
 
     async def _entry(self, level: Level, entity: Entity, located: Sequence[Located], deletion: Deletion) -> TrashEntry:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from neurdicom.archive.lookup import as_location, locate_instance
 from neurdicom.archive.opened import OpenedFile
@@ -27,6 +28,7 @@ from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.moves import DisplacedFile
 from neurdicom.catalog.outcomes import StoreOutcome
 from neurdicom.catalog.records import Entity
+from neurdicom.coordination import RetryQueue
 from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound
@@ -83,6 +85,8 @@ class VersionService:
         Gives the files of current versions.
     checker : SetAsideChecker
         Gives the files of the others.
+    retries : RetryQueue
+        Records later what a disk or the catalog refuses.
     days : float
         Days that an earlier version is kept.
     """
@@ -96,6 +100,7 @@ class VersionService:
         discarder: EntryDiscarder,
         guard: FileGuard,
         checker: SetAsideChecker,
+        retries: RetryQueue,
         days: float,
     ) -> None:
         self._catalog = catalog
@@ -106,6 +111,7 @@ class VersionService:
         self._guard = guard
         self._checker = checker
         self._files = SetAsideFiles(catalog, blobs)
+        self._retries = retries
         self._days = days
 
     async def all_of(self, reference: str) -> list[InstanceVersion]:
@@ -174,8 +180,8 @@ class VersionService:
     async def note(self, outcome: StoreOutcome) -> None:
         """Record the version that an arrival took the place of, or that it is itself; hide what was derived from it.
 
-        An earlier version with the bytes that are current now is forgotten. What fails is made up for at the next
-        start: the arrival is stored.
+        An earlier version with the bytes that are current now is forgotten. What is refused is done later:
+        the arrival is stored.
 
         Parameters
         ----------
@@ -183,8 +189,8 @@ class VersionService:
             Outcome of the arrival, `replaced` or `kept`.
         """
         try:
-            await self._note(outcome)
-        except (NeurdicomError, OSError) as error:
+            await self._retries.attempt("an earlier version could not be recorded", partial(self._note, outcome))
+        except NeurdicomError as error:  # as where somebody else uses the same entry of the trash
             log.warning("an earlier version could not be recorded, the next start does it: %s", error)
 
     async def _note(self, outcome: StoreOutcome) -> None:
