@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -133,14 +133,19 @@ class SourceObserver:
             await self._aside.put(place, dead, [record.id for record in changed])
             await self._records.delete([record.id for record in dead])
         else:
-            displaced = [record for record in dead if await provenance.is_displaced(record)]
-            for record in displaced:
-                await self._aside.put(_place_of_displaced(record.series or ""), [record], [])
-            await self._records.delete([record.id for record in displaced])
-            await self.delete([record for record in dead if record not in displaced])
+            await self.delete(await self._set_displaced_aside(dead))
         if changed:
             await self._records.put(changed)
         return left
+
+    async def _set_displaced_aside(self, records: Sequence[KeptResult]) -> list[KeptResult]:
+        """Set aside the records whose sources are displaced, and return the others."""
+        provenance = Provenance(self._catalog)
+        displaced = [record for record in records if await provenance.is_displaced(record)]
+        for record in displaced:
+            await self._aside.put(_place_of_displaced(record.series or ""), [record], [])
+        await self._records.delete([record.id for record in displaced])
+        return [record for record in records if record not in displaced]
 
     async def delete(self, records: Sequence[KeptResult]) -> None:
         """Delete records and their files."""
@@ -222,14 +227,17 @@ class SourceObserver:
             async with self._changes:
                 term = TermCondition(Level.SERIES.value, "=", (series,))
                 records, _ = await self._records.search([term], limit=_PAGE, offset=found)
-                left = await self.bring_in_step(records, _place_of_displaced(series))
                 provenance = Provenance(self._catalog)
+                valid = await provenance.still_valid(records)
+                dead = [record for record, is_valid in zip(records, valid, strict=True) if not is_valid]
+                deleted = await self._set_displaced_aside(dead)  # whoever deletes their sources has them next
+                left = await self.bring_in_step([record for record in records if record not in dead])
                 placed = [await provenance.placed(record) for record in left]
                 after = [record for record in placed if record is not None]
                 await self._records.put(after)
             if not records:
                 return
-            found += sum(record.series == series for record in after)
+            found += len(deleted) + sum(record.series == series for record in after)
 
     async def on_discarded(self, place: str) -> None:
         """Delete the results at a place. Raises `OSError`, `Unavailable`."""
@@ -238,6 +246,19 @@ class SourceObserver:
             async for records, _ in self._aside.pages(place):
                 await self._files.remove([key for record in records for key in record.keys])
             await self._aside.delete(place)
+
+    async def on_recovered(self, places: Collection[str]) -> None:
+        """Delete results at places of the trash that no entry has.
+
+        Parameters
+        ----------
+        places : collection of str
+            Places of all entries.
+        """
+        for place in await self._aside.places(""):
+            if not place.startswith(_DISPLACED) and place not in places:
+                log.warning("results at %s, which no entry of the trash has, are deleted", place)
+                await self.on_discarded(place)
 
 
 def _place_of_displaced(series: str) -> str:

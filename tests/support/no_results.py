@@ -1,5 +1,7 @@
 """An archive without results, whose deletions nobody has to follow."""
 
+from collections.abc import Collection
+
 from neurdicom.dicom.query.attributes import Level
 
 
@@ -23,3 +25,6 @@ class NoResults:
 
     async def on_discarded(self, place: str) -> None:
         assert self._has_trash, f"{place} was emptied without a trash"
+
+    async def on_recovered(self, places: Collection[str]) -> None:
+        return

@@ -1,5 +1,7 @@
 """Observer of deletions that restores or deletes labels that are set aside, and calls another observer."""
 
+from collections.abc import Collection
+
 from neurdicom.archive.labels.aside import LabelsAside
 from neurdicom.archive.trash.entry import SetAsideObserver
 from neurdicom.dicom.query.attributes import Level
@@ -54,3 +56,13 @@ class WithLabels:
         """Delete what was hidden at a place, labels too."""
         await self.labels.discard(place)
         await self._observer.on_discarded(place)
+
+    async def on_recovered(self, places: Collection[str]) -> None:
+        """Delete what is hidden at places that no entry has.
+
+        Parameters
+        ----------
+        places : collection of str
+            Places of all entries.
+        """
+        await self._observer.on_recovered(places)

@@ -1,7 +1,7 @@
 """Entry of the trash: what was deleted, by whom and why, and the states that it goes through."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -144,6 +144,15 @@ class SetAsideObserver(Protocol):
 
     async def on_discarded(self, place: str) -> None:
         """Delete what was hidden at a place; may be repeated."""
+
+    async def on_recovered(self, places: Collection[str]) -> None:
+        """Delete what was hidden at other places than those of all entries, as after a crash.
+
+        Parameters
+        ----------
+        places : collection of str
+            Places of all entries.
+        """
 
 
 def uids_of(level: Level, *uids: str) -> dict[str, str]:

@@ -141,6 +141,10 @@ class TrashRecords:
         """List the ids of all entries."""
         return {document["id"] for document in (await self._documents.query(KIND)).items}
 
+    async def places(self) -> set[str]:
+        """List the places of all entries in the blob store."""
+        return {entry.place for entry in _entries(await self._documents.query(KIND))}
+
     async def _meeting(self, name: str, *values: str) -> list[TrashEntry]:
         query = DocumentQuery(conditions=[TermCondition(name, "=", values)], order="creation", descending=True)
         return _entries(await self._documents.query(KIND, query))

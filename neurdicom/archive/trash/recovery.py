@@ -69,6 +69,8 @@ class TrashRecovery:
         except NeurdicomError as error:
             log.warning("labels of what was deleted could not be removed, the next start tries again: %s", error)
         await self._adopter.run()
+        waiting = set((await self._catalog.garbage()).values())
+        await self._observer.on_recovered(waiting | await self._records.places())
 
     async def _finish(self, entry: TrashEntry) -> None:
         if entry.state is TrashState.KEPT:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from neurdicom.testing.crash.actors import Actor, ServerRefused
-from neurdicom.testing.crash.connection import ServerLost
+from neurdicom.testing.crash.connection import ServerAnswer, ServerLost
 from neurdicom.testing.crash.ledger import SampleInstance, digests
 
 _PATHS = {"instance": "instances", "series": "series", "study": "studies"}
@@ -162,7 +162,7 @@ class OwningActor(Actor):
 
         def request() -> bool:
             path = f"/api/instances/{self._key(sample, 'instance')}/versions/{sha256}/restore"
-            return self.check(self.http.request("POST", path), [HTTPStatus.OK]).status == HTTPStatus.OK
+            return self._listed_answer(self.http.request("POST", path)).status == HTTPStatus.OK
 
         study.versions[uid].discard(sha256)
         if self._change(study, {uid: sha256}, request):
@@ -185,7 +185,7 @@ class OwningActor(Actor):
                 self.site.report(f"{self.name}: {sample} has other bytes than {digest}: {digests(answer.body)}")
             for sha256 in study.versions[uid]:
                 path = f"/api/instances/{found['key']}/file?version={sha256}"
-                answer = self.check(self.http.get(path), [HTTPStatus.OK])
+                answer = self._listed_answer(self.http.get(path))
                 if sha256 not in digests(answer.body):
                     self.site.report(f"{self.name}: GET {path} gives {digests(answer.body)}")
 
@@ -209,9 +209,17 @@ class OwningActor(Actor):
         """Look up the id of an entry that is in the trash."""
         entries = self.check(self.http.get("/api/trash?limit=1000"), [HTTPStatus.OK]).json()
         found = [str(each["id"]) for each in entries if each["reason"] == reason]
+        if self.site.refused and not found:
+            raise ServerRefused(reason)
         if len(found) != 1:
             self.site.report(f"{self.name}: the trash has {len(found)} entries {reason!r}, one is expected")
         return found[0] if found else "none"
+
+    def _listed_answer(self, answer: ServerAnswer) -> ServerAnswer:
+        """Report an answer other than 200; where the server has refused something, it may list a version later."""
+        if self.site.refused and answer.status == HTTPStatus.NOT_FOUND:
+            raise ServerRefused(answer.status)
+        return self.check(answer, [HTTPStatus.OK])
 
     # -- what is known ---------------------------------------------------------------------------------------
 
