@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from neurdicom.dicom.uids import patient_key
-from neurdicom.testing.crash.actors import AGAIN, Actor
+from neurdicom.testing.crash.actors import AGAIN, Actor, ServerRefused
 from neurdicom.testing.crash.ledger import SampleInstance
 
 _GONE = HTTPStatus.NOT_FOUND
@@ -117,7 +117,10 @@ class Labeller(Actor):
             return
         self.site.ledger.acknowledge(deleting)
         entries = self.check(self.http.get("/api/trash?limit=1000"), [HTTPStatus.OK]).json()
-        entry = next(each["id"] for each in entries if each["kind"] == "study" and study in each["uids"].values())
+        found = [each["id"] for each in entries if each["kind"] == "study" and study in each["uids"].values()]
+        if self.site.refused and not found:
+            raise ServerRefused(study)  # it is listed later
+        entry = found[0]
         restoring = self.site.ledger.begin_store(there)
         answer = self.check(self.http.request("POST", f"/api/trash/{entry}/restore"), [HTTPStatus.OK])
         if answer.status == HTTPStatus.OK:
