@@ -57,9 +57,7 @@ class LabelsApi(ApiResource[TransportT_co]):
         NotFound
             There is no such entity.
         Invalid
-            The text is no label.
-        Conflict
-            The entity has as many labels as it can have.
+            The text is no label, or the entity has as many as it can have.
         """
         return ApiRequest("PUT", _path(level, id, label), read_nothing)
 

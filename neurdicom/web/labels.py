@@ -82,10 +82,10 @@ def label_handler(level: Level) -> type[ApiHandler]:
         @operation(
             f"Give a label to {_one(level)}",
             tag=NAME_OF[level],
-            description="Nothing changes where it has it. Labels stay beside the stored files, and go with what they "
-            "are of to the trash, and to another patient.",
+            description="Nothing changes if it has that already. Labels are not written into the stored files; they go "
+            "along to the trash, and to another patient.",
             path={"label": LABEL_SCHEMA},
-            answers={204: "It has the label.", 422: "There is no such label, or it has as many as it can have."},
+            answers={204: "It has the label.", 422: "It is no label, or the entity has as many as it can have."},
         )
         async def put(self, entity: str, label: str) -> None:
             await self.labels.give(level, entity, label, user=self.principal.email if self.principal else None)

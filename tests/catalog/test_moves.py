@@ -1,4 +1,4 @@
-"""Where files lie by the moves in force, what they say then, and which key an entity of several has."""
+"""Placements by the moves in force, their edits, and the key of an entity that moves made of several."""
 
 from collections.abc import Iterable
 from dataclasses import replace

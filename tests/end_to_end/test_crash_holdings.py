@@ -1,4 +1,4 @@
-"""The check of a crash test finds what is wrong with instances that one actor changes, and with the trash."""
+"""Faults that the check of a crash test finds in instances that one actor changes, and in the trash."""
 
 import shutil
 import sqlite3

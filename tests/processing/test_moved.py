@@ -1,4 +1,4 @@
-"""Results of what was moved: they go along, and what is computed afterwards is of the new patient."""
+"""Results of moved entities: they go along, and later ones are computed with the new patient."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Studies count as used while a job that is not over is to work on them, whatever it names them by."""
+"""Studies count as used while an unfinished job names them, by ids, filters or UIDs."""
 
 import asyncio
 from typing import Any

@@ -49,7 +49,7 @@ def listed(archive: Archive) -> dict[str, Any]:
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """What is listed and was not to be, by kind, then what was to be."""
+    """Listed entries that are not expected, by kind, then expected ones that are not listed."""
     return {
         kind: (found[kind], expected[kind])
         if not isinstance(found[kind], list)
@@ -63,7 +63,7 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, An
 
 
 def original(ds: Dataset) -> dict[str, Any]:
-    """What an instance said of itself, by its Original Attributes Sequence, the first of each attribute."""
+    """Original values of an instance, by its Original Attributes Sequence, the first of each attribute."""
     found: dict[str, Any] = {}
     for item in ds.get("OriginalAttributesSequence", []):
         for element in item.ModifiedAttributesSequence[0]:

@@ -1,4 +1,4 @@
-"""An archive without results, whose deletions nobody has to follow."""
+"""Observer of deletions in an archive without results."""
 
 from collections.abc import Collection
 

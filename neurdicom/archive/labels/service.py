@@ -57,7 +57,7 @@ class LabelService:
         Ambiguous
             The UID names several entities.
         Invalid
-            There can't be such a label, or the entity has as many as it may have.
+            The text is no label, or the entity has as many as it may have.
         """
         key = (await get_entity(self._catalog, level, entity))["key"]
         check_label(label)

@@ -2,13 +2,10 @@
 
 import logging
 
-from neurdicom.archive.garbage import AGAIN_SECONDS, GarbageCollector
+from neurdicom.archive.garbage import AGAIN_SECONDS
 from neurdicom.archive.hold import DelayedDeletion, are_deletions_held
-from neurdicom.archive.trash.entry import OVER, SetAsideObserver, TrashEntry, TrashState
-from neurdicom.archive.trash.files import SetAsideFiles
-from neurdicom.archive.trash.records import TrashRecords
-from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog
+from neurdicom.archive.trash.entry import OVER, TrashEntry, TrashState
+from neurdicom.archive.trash.stores import TrashStores
 from neurdicom.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -21,34 +18,19 @@ class EntryDiscarder:
 
     Parameters
     ----------
-    catalog : Catalog
-        Has the holds of backups.
-    blobs : BlobStore
-        Has the files.
-    garbage : GarbageCollector
-        Its lock keeps others from moving files.
-    records : TrashRecords
-        Records of the trash.
-    observer : SetAsideObserver
-        Deletes what was derived from what is deleted.
+    stores : TrashStores
+        Stores of the trash.
     """
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        blobs: BlobStore,
-        garbage: GarbageCollector,
-        records: TrashRecords,
-        observer: SetAsideObserver,
-    ) -> None:
-        self._catalog = catalog
-        self._blobs = blobs
-        self._garbage = garbage
-        self._records = records
-        self._observer = observer
-        self._files = SetAsideFiles(catalog, blobs)
+    def __init__(self, stores: TrashStores) -> None:
+        self._catalog = stores.catalog
+        self._blobs = stores.blobs
+        self._garbage = stores.garbage
+        self._records = stores.records
+        self._observer = stores.observer
+        self._files = stores.files
         self._later = DelayedDeletion(
-            catalog.documents,
+            stores.catalog.documents,
             self._discard_waiting,
             "emptied entries of the trash could not be deleted; the next start does it",
         )

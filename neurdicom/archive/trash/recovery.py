@@ -3,13 +3,10 @@
 import logging
 
 from neurdicom.archive.trash.adopt import Adopter
-from neurdicom.archive.trash.derived import WithLabels
 from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import OVER, VERSION, TrashEntry, TrashState
-from neurdicom.archive.trash.files import SetAsideFiles
-from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.restoring import EntryRestorer, edits_of_gone
-from neurdicom.catalog.base import Catalog
+from neurdicom.archive.trash.stores import TrashStores
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError
 
@@ -21,39 +18,26 @@ class TrashRecovery:
 
     Parameters
     ----------
-    catalog : Catalog
-        Has what is left.
-    records : TrashRecords
-        Records of the trash.
-    files : SetAsideFiles
-        Finds their files.
+    stores : TrashStores
+        Stores of the trash.
     restorer : EntryRestorer
         Restores entries.
     discarder : EntryDiscarder
         Deletes entries for good.
     adopter : Adopter
         Makes lost records anew.
-    observer : WithLabels
-        Hides what was derived from what was deleted, and its labels.
     """
 
     def __init__(
-        self,
-        catalog: Catalog,
-        records: TrashRecords,
-        files: SetAsideFiles,
-        restorer: EntryRestorer,
-        discarder: EntryDiscarder,
-        adopter: Adopter,
-        observer: WithLabels,
+        self, stores: TrashStores, restorer: EntryRestorer, discarder: EntryDiscarder, adopter: Adopter
     ) -> None:
-        self._catalog = catalog
-        self._records = records
-        self._files = files
+        self._catalog = stores.catalog
+        self._records = stores.records
+        self._files = stores.files
+        self._observer = stores.observer
         self._restorer = restorer
         self._discarder = discarder
         self._adopter = adopter
-        self._observer = observer
 
     async def run(self) -> None:
         """Finish everything; a failure is logged, and the next start tries again."""

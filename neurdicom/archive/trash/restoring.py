@@ -3,19 +3,16 @@
 from functools import partial
 from typing import Final
 
-from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.recovery import read_file
 from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.trash.discard import EntryDiscarder
-from neurdicom.archive.trash.entry import VERSION, SetAsideObserver, TrashEntry, TrashState
-from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.archive.trash.entry import VERSION, TrashEntry, TrashState
 from neurdicom.archive.trash.restored import RestoredStudies
+from neurdicom.archive.trash.stores import TrashStores
 from neurdicom.archive.trash.versions import VersionService
-from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.catalog.records import Edit
-from neurdicom.coordination import RetryQueue
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, Gone, Unavailable
 
@@ -34,48 +31,29 @@ class EntryRestorer:
 
     Parameters
     ----------
-    catalog : Catalog
-        Gets the instances and the edits.
-    blobs : BlobStore
-        Has the files.
-    garbage : GarbageCollector
-        Removes the files of those that are there already.
-    records : TrashRecords
-        Records of the trash.
+    stores : TrashStores
+        Stores of the trash.
     versions : VersionService
         Records restored files that are not current.
     discarder : EntryDiscarder
-        Deletes what is left of entries that were restored.
-    observer : SetAsideObserver
-        Brings back what was derived from them.
+        Deletes the rest of entries that were restored.
     checker : SetAsideChecker
         Reads the files before.
-    retries : RetryQueue
-        Finishes later what a disk or the catalog refuses once a restoration has begun.
     """
 
     def __init__(
-        self,
-        catalog: Catalog,
-        blobs: BlobStore,
-        garbage: GarbageCollector,
-        records: TrashRecords,
-        versions: VersionService,
-        discarder: EntryDiscarder,
-        observer: SetAsideObserver,
-        checker: SetAsideChecker,
-        retries: RetryQueue,
+        self, stores: TrashStores, versions: VersionService, discarder: EntryDiscarder, checker: SetAsideChecker
     ) -> None:
-        self._catalog = catalog
-        self._blobs = blobs
-        self._garbage = garbage
-        self._records = records
+        self._catalog = stores.catalog
+        self._blobs = stores.blobs
+        self._garbage = stores.garbage
+        self._records = stores.records
+        self._observer = stores.observer
         self._versions = versions
         self._discarder = discarder
-        self._observer = observer
         self._checker = checker
-        self._retries = retries
-        self._restored = RestoredStudies(catalog)
+        self._retries = stores.retries
+        self._restored = RestoredStudies(stores.catalog)
         self._under_way: set[str] = set()
 
     async def restore(self, id: str) -> TrashEntry:

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from neurdicom.archive.garbage import GarbageCollector
-from neurdicom.archive.labels.aside import LabelsAside
 from neurdicom.archive.lookup import missing, names_of
 from neurdicom.archive.trash.adopt import Adopter
 from neurdicom.archive.trash.check import SetAsideChecker
-from neurdicom.archive.trash.derived import WithLabels
 from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import (
     SECONDS_A_DAY,
@@ -21,16 +19,15 @@ from neurdicom.archive.trash.entry import (
     to_iso,
     uids_of,
 )
-from neurdicom.archive.trash.files import SetAsideFiles
-from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.recovery import TrashRecovery
 from neurdicom.archive.trash.restoring import EntryRestorer, edits_of_gone
+from neurdicom.archive.trash.stores import TrashStores
 from neurdicom.archive.trash.versions import VersionService
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Entity, Located
-from neurdicom.coordination import Periodic, RetryQueue
+from neurdicom.coordination import Periodic
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NotFound, Unavailable
@@ -92,22 +89,16 @@ class TrashService:
     ) -> None:
         self._catalog = catalog
         self._garbage = garbage
-        observer = self._observer = WithLabels(observer, LabelsAside(catalog))
         self._days = days
-        self._records = TrashRecords(catalog.documents)
-        self.retries = RetryQueue()
-        files = SetAsideFiles(catalog, blobs)
-        self._discarder = EntryDiscarder(catalog, blobs, garbage, self._records, observer)
-        self.versions = VersionService(
-            catalog, blobs, self._records, observer, self._discarder, guard, checker, self.retries, days
-        )
-        self._restorer = EntryRestorer(
-            catalog, blobs, garbage, self._records, self.versions, self._discarder, observer, checker, self.retries
-        )
-        adopter = Adopter(blobs, self._records, self.versions, days)
-        self._recovery = TrashRecovery(
-            catalog, self._records, files, self._restorer, self._discarder, adopter, observer
-        )
+        stores = TrashStores.of(catalog, blobs, garbage, observer)
+        self._records = stores.records
+        self._observer = stores.observer
+        self.retries = stores.retries
+        self._discarder = EntryDiscarder(stores)
+        self.versions = VersionService(stores, self._discarder, guard, checker, days)
+        self._restorer = EntryRestorer(stores, self.versions, self._discarder, checker)
+        adopter = Adopter(blobs, stores.records, self.versions, days)
+        self._recovery = TrashRecovery(stores, self._restorer, self._discarder, adopter)
         interval = min(_EMPTY_SECONDS, max(days * SECONDS_A_DAY / 10, 1.0)) if days else _EMPTY_SECONDS
         self._emptying = Periodic(self.empty_due, interval, "the trash could not be emptied")
 

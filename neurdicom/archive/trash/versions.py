@@ -14,21 +14,17 @@ from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import (
     SECONDS_A_DAY,
     VERSION,
-    SetAsideObserver,
     TrashEntry,
     TrashState,
     to_iso,
     uids_of,
 )
-from neurdicom.archive.trash.files import SetAsideFile, SetAsideFiles
-from neurdicom.archive.trash.records import TrashRecords
+from neurdicom.archive.trash.files import SetAsideFile
+from neurdicom.archive.trash.stores import TrashStores
 from neurdicom.archive.verify.guard import FileGuard
-from neurdicom.blobs.base import BlobStore
-from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.moves import DisplacedFile
 from neurdicom.catalog.outcomes import StoreOutcome
 from neurdicom.catalog.records import Entity
-from neurdicom.coordination import RetryQueue
 from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound
@@ -71,47 +67,30 @@ class VersionService:
 
     Parameters
     ----------
-    catalog : Catalog
-        Has the current versions.
-    blobs : BlobStore
-        Has the files.
-    records : TrashRecords
-        Records of the trash, in which earlier versions lie.
-    observer : SetAsideObserver
-        Keeps what was derived from them.
+    stores : TrashStores
+        Stores of the trash, in which earlier versions lie.
     discarder : EntryDiscarder
         Deletes those whose bytes are current again.
     guard : FileGuard
         Gives the files of current versions.
     checker : SetAsideChecker
-        Gives the files of the others.
-    retries : RetryQueue
-        Records later what a disk or the catalog refuses.
+        Gives the files of earlier versions.
     days : float
         Days that an earlier version is kept.
     """
 
     def __init__(
-        self,
-        catalog: Catalog,
-        blobs: BlobStore,
-        records: TrashRecords,
-        observer: SetAsideObserver,
-        discarder: EntryDiscarder,
-        guard: FileGuard,
-        checker: SetAsideChecker,
-        retries: RetryQueue,
-        days: float,
+        self, stores: TrashStores, discarder: EntryDiscarder, guard: FileGuard, checker: SetAsideChecker, days: float
     ) -> None:
-        self._catalog = catalog
-        self._blobs = blobs
-        self._records = records
-        self._observer = observer
+        self._catalog = stores.catalog
+        self._blobs = stores.blobs
+        self._records = stores.records
+        self._observer = stores.observer
+        self._files = stores.files
         self._discarder = discarder
         self._guard = guard
         self._checker = checker
-        self._files = SetAsideFiles(catalog, blobs)
-        self._retries = retries
+        self._retries = stores.retries
         self._days = days
 
     async def all_of(self, reference: str) -> list[InstanceVersion]:

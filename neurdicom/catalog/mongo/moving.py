@@ -5,7 +5,6 @@ is finished if that document was deleted.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import orjson
 
@@ -18,7 +17,7 @@ from neurdicom.catalog.mongo.schema import Document, natural_places
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import Intent, UnitOfWork
 from neurdicom.catalog.moves import Move, MovedSeries, MoveRequest, demographics_of, study_values, subject_of
-from neurdicom.dicom.identity import key_of
+from neurdicom.catalog.requested_moves import series_moves, study_moves
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NotFound
 
@@ -70,20 +69,7 @@ class _Mover:
             raise Conflict(f"the {request.level} {request.entities[0][:80]!r} is there already")
         if there is None and request.demographics is None:
             raise NotFound(f"there is no patient {request.patient[:80]!r}")
-        merge = Move(
-            request.edit,
-            Level.PATIENT,
-            (former,),
-            patient,
-            before=former,
-            after=patient,
-            user=request.user,
-            time=request.time,
-            from_now_on=request.from_now_on,
-        )
-        studies = dict.fromkeys((part.owner, part.study) for part in parts)
-        moves = [replace(merge, level=Level.STUDY, path=path, from_now_on=False) for path in studies]
-        return ([merge, *moves] if request.level is Level.PATIENT else moves), patient
+        return study_moves(request, former, patient, ((part.owner, part.study) for part in parts)), patient
 
     async def _of_series(self, found: Sequence[Document], parts: Sequence[SeriesPart]) -> tuple[list[Move], str]:
         """Make the moves of series; return them, and the patient that they go to."""
@@ -105,23 +91,8 @@ class _Mover:
                 raise Conflict(f"the series {request.entities[0][:80]!r} is there already")
             patient, study, owner = target["patient"], target["uid"], natural_places(Level.STUDY, target)[0][0]
             values = study_values(await said_of_study(self._unit, target["_id"]))
-        moves = [
-            Move(
-                request.edit,
-                Level.SERIES,
-                (natural.patient, natural.study, natural.series),
-                owner,
-                study,
-                values,
-                here["key"],
-                key_of(study, owner),
-                request.user,
-                request.time,
-                is_split=request.is_split,
-            )
-            for natural in dict.fromkeys(part.natural for part in parts)
-        ]
-        return moves, patient
+        naturals = (part.natural for part in parts)
+        return series_moves(request, naturals, (owner, study), values, here["key"]), patient
 
     async def _moved_to(self, patient: str) -> list[SeriesPart]:
         """List the parts that moves have brought to a patient."""

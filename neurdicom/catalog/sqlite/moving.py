@@ -15,6 +15,7 @@ from neurdicom.catalog.moves import (
     study_values,
     subject_of,
 )
+from neurdicom.catalog.requested_moves import series_moves, study_moves
 from neurdicom.catalog.shown import merged
 from neurdicom.catalog.sqlite.demographics import claims_of_parts, know_demographics
 from neurdicom.catalog.sqlite.lookup import any_moved, keys_of, row_of
@@ -24,7 +25,7 @@ from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.stored_moves import MoveTable
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.header import BlobRef
-from neurdicom.dicom.identity import SEPARATOR, key_of, uid_of
+from neurdicom.dicom.identity import SEPARATOR, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Conflict, NotFound
 
@@ -73,20 +74,8 @@ class Mover:
         former = parts[0].patient_id
         if former == request.patient:
             raise Conflict(f"the {request.level} {request.entities[0]!r} is there already")
-        merge = Move(
-            request.edit,
-            Level.PATIENT,
-            (former,),
-            request.patient,
-            before=former,
-            after=request.patient,
-            user=request.user,
-            time=request.time,
-            from_now_on=request.from_now_on,
-        )
-        studies = dict.fromkeys((part.owner, part.study_uid) for part in parts)
-        moves = [replace(merge, level=Level.STUDY, path=path, from_now_on=False) for path in studies]
-        return [merge, *moves] if request.level is Level.PATIENT else moves
+        studies = ((part.owner, part.study_uid) for part in parts)
+        return study_moves(request, former, request.patient, studies)
 
     def _series_moves(
         self, request: MoveRequest, rows: Sequence[int], parts: Sequence[OriginPart]
@@ -112,23 +101,8 @@ class Mover:
             owner = next(part.owner for part in there if part.key(Level.STUDY) == key)
             study_uid, patient = there[0].study_uid, there[0].patient_id
             values = study_values(merged(Level.STUDY, claims_of_parts(self._db, there)).values)
-        moves = [
-            Move(
-                request.edit,
-                Level.SERIES,
-                (natural.patient, natural.study, natural.series),
-                owner,
-                study_uid,
-                values,
-                before,
-                key_of(study_uid, owner),
-                request.user,
-                request.time,
-                is_split=request.is_split,
-            )
-            for natural in dict.fromkeys(part.natural for part in parts)
-        ]
-        return moves, patient
+        naturals = (part.natural for part in parts)
+        return series_moves(request, naturals, (owner, study_uid), values, before), patient
 
     def _know(self, patient: str, request: MoveRequest) -> None:
         """Store the demographics that files moved to a patient show from now on."""

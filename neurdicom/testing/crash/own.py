@@ -46,6 +46,31 @@ class OwnStudy:
         return [self.samples[uid] for uid, digest in self.current.items() if digest is not None]
 
 
+@dataclass(frozen=True)
+class TrashChange:
+    """Change of an entry of the trash by one request.
+
+    Attributes
+    ----------
+    reason : str
+        Reason of the deletion.
+    files : Mapping of str to str
+        Digests of the entry's files, by SOP Instance UID.
+    instances : Mapping of str to (str or None)
+        Digests of the instances that change, afterwards.
+    is_there : bool
+        Whether the entry is there afterwards.
+    may_be_lost : bool
+        Whether its files are gone afterwards.
+    """
+
+    reason: str
+    files: Mapping[str, str]
+    instances: Mapping[str, str | None] = field(default_factory=dict)
+    is_there: bool = False
+    may_be_lost: bool = False
+
+
 class OwningActor(Actor):
     """Actor that changes studies of its own one after the other; a subclass sends, and chooses what it does."""
 
@@ -117,7 +142,7 @@ class OwningActor(Actor):
 
         if purge:
             self._change(study, dict.fromkeys(files), request)
-        elif self._change_trash(study, reason, files, dict.fromkeys(files), request, True):
+        elif self._change_trash(study, TrashChange(reason, files, dict.fromkeys(files), is_there=True), request):
             study.trash[reason] = files
 
     def restore(self, study: OwnStudy, reason: str) -> None:
@@ -129,7 +154,7 @@ class OwningActor(Actor):
             answer = self.http.request("POST", f"/api/trash/{self._entry(reason)}/restore")
             return self.check(answer, [HTTPStatus.OK]).status == HTTPStatus.OK
 
-        if self._change_trash(study, reason, files, absent, request, False):
+        if self._change_trash(study, TrashChange(reason, files, absent), request):
             del study.trash[reason]
             for uid in files.keys() - absent.keys():
                 if files[uid] != study.current[uid]:
@@ -143,7 +168,7 @@ class OwningActor(Actor):
             answer = self.http.request("DELETE", f"/api/trash/{self._entry(reason)}")
             return self.check(answer, [HTTPStatus.NO_CONTENT]).status == HTTPStatus.NO_CONTENT
 
-        if self._change_trash(study, reason, study.trash[reason], {}, request, False, may_be_lost=True):
+        if self._change_trash(study, TrashChange(reason, study.trash[reason], may_be_lost=True), request):
             del study.trash[reason]
 
     def restore_version(self, study: OwnStudy, sample: SampleInstance, sha256: str) -> None:
@@ -240,41 +265,23 @@ class OwningActor(Actor):
             self._note(study, uid)
         return is_done
 
-    def _change_trash(
-        self,
-        study: OwnStudy,
-        reason: str,
-        files: Mapping[str, str],
-        after: Mapping[str, str | None],
-        request: Callable[[], bool],
-        is_there: bool,
-        *,
-        may_be_lost: bool = False,
-    ) -> bool:
+    def _change_trash(self, study: OwnStudy, change: TrashChange, request: Callable[[], bool]) -> bool:
         """Record a change of an entry of the trash, as `_change`.
 
         Parameters
         ----------
         study : OwnStudy
             The study.
-        reason : str
-            Reason of the deletion.
-        files : Mapping of str to str
-            Digests of the entry's files.
-        after : Mapping of str to (str or None)
-            Change of instances.
+        change : TrashChange
+            The change.
         request : callable
             Sends the request; returns whether it was done.
-        is_there : bool
-            Whether the entry is there afterwards.
-        may_be_lost : bool
-            Whether its files are gone afterwards.
         """
         holdings = self.site.holdings
-        named = {(study.samples[uid].patient_id, uid): digest for uid, digest in files.items()}
-        holdings.note_trash(reason, named, True, False, may_be_lost=may_be_lost)
-        is_done = self._change(study, after, request)
-        holdings.note_trash(reason, named, is_there if is_done else not is_there)
+        named = {(study.samples[uid].patient_id, uid): digest for uid, digest in change.files.items()}
+        holdings.note_trash(change.reason, named, True, False, may_be_lost=change.may_be_lost)
+        is_done = self._change(study, change.instances, request)
+        holdings.note_trash(change.reason, named, change.is_there if is_done else not change.is_there)
         return is_done
 
     def _note(self, study: OwnStudy, uid: str, *or_else: str | None) -> None:

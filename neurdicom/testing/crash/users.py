@@ -41,18 +41,26 @@ class Deleter(Actor):
             self.site.ledger.acknowledge(deleting)
 
 
-class Editor(Actor):
+class StudyUser(Actor):
+    """Base of actors that upload studies of their own, and change these."""
+
+    def upload(self) -> None:
+        """Upload a new instance."""
+        [sample] = self.samples(1)
+        sending = self.site.ledger.begin_store([sample])
+        answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
+        if self.check(answer, [HTTPStatus.OK, HTTPStatus.CREATED]).status < HTTPStatus.BAD_REQUEST:
+            self.site.ledger.acknowledge(sending)
+
+
+class Editor(StudyUser):
     """Actor that changes the description of a study of its own, and undoes changes."""
 
     def act(self) -> None:
         """Send a study, change its description, or undo the last change."""
         mine = self.site.ledger.choose(self.random, self.name)
         if mine is None or self.random.random() < 0.2:
-            [sample] = self.samples(1)
-            sending = self.site.ledger.begin_store([sample])
-            answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
-            if self.check(answer, [HTTPStatus.OK, HTTPStatus.CREATED]).status < HTTPStatus.BAD_REQUEST:
-                self.site.ledger.acknowledge(sending)
+            self.upload()
             return
         study, value = mine.study, f"edit {self.random.randrange(10**9)}"
         if self.random.random() < 0.3 and self._undo(study):
@@ -74,7 +82,7 @@ class Editor(Actor):
         return True
 
 
-class Labeller(Actor):
+class Labeller(StudyUser):
     """Actor that labels studies of its own, takes labels away, and moves the studies to the trash and back."""
 
     def act(self) -> None:
@@ -82,19 +90,11 @@ class Labeller(Actor):
         mine = self.site.ledger.choose(self.random, self.name)
         chance = self.random.random()
         if mine is None or chance < 0.2:
-            self._send(self.samples(1))
+            self.upload()
         elif chance < 0.8:
             self._label(mine.study, self.random.choice(_LABELS))
         else:
             self._delete_and_restore(mine.study)
-
-    def _send(self, samples: list[SampleInstance]) -> None:
-        sending = self.site.ledger.begin_store(samples)
-        for sample in samples:
-            answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
-            if self.check(answer, [HTTPStatus.OK, HTTPStatus.CREATED]).status >= HTTPStatus.BAD_REQUEST:
-                return
-        self.site.ledger.acknowledge(sending)
 
     def _label(self, study: str, label: str) -> None:
         is_given = self.random.random() < 0.7
@@ -129,18 +129,14 @@ class Labeller(Actor):
                 self.site.ledger.note_label(study, label, *may_be_there)
 
 
-class StudyMover(Actor):
+class StudyMover(StudyUser):
     """Actor that gives studies of its own to other patients, sends more of them, and undoes moves."""
 
     def act(self) -> None:
         """Send an instance, move its study, or undo the last move."""
         mine = self.site.ledger.choose(self.random, self.name)
         if mine is None or self.random.random() < 0.4:
-            [sample] = self.samples(1)
-            sending = self.site.ledger.begin_store([sample])
-            answer = self.http.request("POST", "/api/instances", sample.content, "application/dicom")
-            if self.check(answer, [HTTPStatus.OK, HTTPStatus.CREATED]).status < HTTPStatus.BAD_REQUEST:
-                self.site.ledger.acknowledge(sending)
+            self.upload()
             return
         targets = [f"{self.name}-moved-{number}" for number in range(3)]
         if self.random.random() < 0.4 and self._undo(mine, [mine.patient_id, *targets]):

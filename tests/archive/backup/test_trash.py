@@ -1,4 +1,4 @@
-"""Backups have the trash and earlier versions, also while these are used, and bring them back to their places."""
+"""Backups of the trash and of earlier versions, also while these change, and their restore to the same places."""
 
 import json
 import threading
@@ -97,7 +97,7 @@ def test_the_trash_and_earlier_versions_come_back(tmp_path: Path) -> None:
 def test_a_backup_has_the_trash_as_it_was_when_the_catalog_was_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is deleted, restored, emptied and replaced between the two copies changes nothing."""
+    """Deletions, restorations and replacements after the catalog was copied do not change the backup."""
     data, dest = tmp_path / "data", tmp_path / "backups"
     with Server(data) as server:
         archive = Archive(server)

@@ -1,4 +1,4 @@
-"""Labels of what is deleted: they go along, come back with it, and are gone for good with it."""
+"""Labels of deleted entities: they go to the trash, are restored, and are deleted for good with these."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -32,7 +32,7 @@ def archive(any_server: Server) -> Iterator[Archive]:
 
 
 def labelled(archive: Archive, file: bytes, label: str) -> dict[str, str]:
-    """Store a file, and give a label to what it is of at all levels; their ids."""
+    """Store a file, and label its instance and all entities above; returns their ids."""
     ids = ids_of(archive, archive.store(file))
     for level, many in LEVELS.items():
         give(archive, f"/{many}/{ids[level]}", label)
@@ -158,7 +158,7 @@ class TrashSite:
 
 
 async def cut_short(work: Callable[[], Awaitable[Any]], catalog: Catalog, step: int) -> bool:
-    """Do something, of which no write takes effect from one on; False if it has fewer."""
+    """Run work whose writes have no effect from a certain one on; returns False if it has fewer."""
     verbs = [(catalog.documents, verb) for verb in ("put", "delete", "swap")]
     count = 0
 
@@ -176,7 +176,7 @@ async def cut_short(work: Callable[[], Awaitable[Any]], catalog: Catalog, step: 
 
 
 async def next_process(stored: ArchiveSite) -> TrashSite:
-    """Start anew on what a crash has left."""
+    """Start the services anew on the data that a crash has left."""
     site = TrashSite(stored)
     await site.trash.open()
     await site.trash.close()
@@ -300,7 +300,7 @@ def test_a_label_that_is_given_while_its_study_is_deleted_is_not_lost(tmp_path: 
                 )
                 assert (await site.labels.page(limit=10))[1] == 0
                 await site.trash.restore(entry.id)
-                # What was refused may have gone along as well.
+                # The refused label may have gone to the trash as well.
                 assert not is_given or await site.labels.of(Level.STUDY, one.key("study")) == ["late"]
                 await site.remove.delete(Level.STUDY, one.key("study"), purge=True)
 

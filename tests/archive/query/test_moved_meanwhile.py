@@ -1,4 +1,4 @@
-"""A search while a study goes to another patient: what is there before and after is found."""
+"""Search while a study goes to another patient: entities that are there before and after are found."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from neurdicom.testing.move_requests import merge, study_to, two_patients
 
 
 class MovedMeanwhile(SqliteCatalog):
-    """A catalog in which something is moved after the first query."""
+    """Catalog in which a study is moved after the first query."""
 
     waiting = False
 

@@ -1,4 +1,4 @@
-"""A server that is killed, or stopped, while it makes room leaves each study whole: there, in the trash, or gone."""
+"""Servers that are killed or stopped while the quota deletes: each study is whole, in use, in the trash, or gone."""
 
 import random
 import time

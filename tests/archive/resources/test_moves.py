@@ -1,4 +1,4 @@
-"""Merges, moves and splits over REST: what is refused, what goes along, and their undo."""
+"""Merges, moves and splits over REST: refusals, results and labels that go along, and their undo."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,4 +1,4 @@
-"""The trash while a backup holds deletions: it is used as ever, and its files stay until the backup has ended."""
+"""The trash while a backup holds deletions: entries are restored and emptied, and files stay until it has ended."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.support.waiting import wait_for
 
 
 def test_while_a_backup_is_made_the_trash_is_used_and_its_files_stay(tmp_path: Path) -> None:
-    """A catalog that was copied before tells of them."""
+    """The catalog that the backup has copied may name these files."""
     with Server(tmp_path / "data") as server:
         archive = Archive(server)
         restored, emptied = archive.make(2)

@@ -1,4 +1,4 @@
-"""What an entry of the trash tells, whatever arrives while something is deleted."""
+"""Counts of an entry of the trash, with instances that arrive during the deletion."""
 
 import asyncio
 from pathlib import Path

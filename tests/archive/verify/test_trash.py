@@ -61,7 +61,7 @@ def test_a_job_repairs_from_the_trash_only_if_it_is_told_to(own: Server) -> None
 
 
 def test_a_file_is_repaired_from_an_earlier_version(own: Server) -> None:
-    """Of another instance of the same bytes' history: one that was replaced, and is current again."""
+    """The damaged file is that of a version that was replaced, and is current again."""
     upload(own.client, FILE)
     upload(own.client, OTHER)
     upload(own.client, FILE)

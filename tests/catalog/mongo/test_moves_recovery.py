@@ -1,4 +1,4 @@
-"""A move, or a write where something was moved, that is cut short at any of its commands is whole or undone."""
+"""Recovery of moves, and of writes in a catalog with moves, that are interrupted after any of their commands."""
 
 import asyncio
 import uuid
@@ -40,7 +40,7 @@ EDITS = [
 ]
 #: Key of the instance that has the same SOP Instance UID.
 BESIDE = key_of("1.9.1", "p2", "1.2.1", "1.2.1.1")
-#: What is moved before the write that is cut short.
+#: Moves before the write that is interrupted.
 MOVED: list[MoveRequest] = [
     merge("p1", "p2", "first", from_now_on=True),
     series_to("1.2.7", "2.5", "series"),

@@ -1,4 +1,4 @@
-"""What studies hold is counted anew in a file that lacks it, and follows series and instances that move."""
+"""Bytes and last arrivals of studies: they are counted in a file without them, and follow moved series."""
 
 import asyncio
 import sqlite3

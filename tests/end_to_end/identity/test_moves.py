@@ -1,4 +1,4 @@
-"""Merges, moves and splits at every door: REST, DICOMweb and DIMSE, with what comes later, and their undo."""
+"""Merges, moves and splits by REST, DICOMweb and DIMSE, with files that arrive later, and their undo."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

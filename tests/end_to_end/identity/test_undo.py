@@ -1,4 +1,4 @@
-"""Undone edits at every door, over restarts and a reindex, on both catalogs."""
+"""Undone edits by REST, DICOMweb and DIMSE, over restarts and a reindex, on both catalogs."""
 
 import io
 import subprocess
