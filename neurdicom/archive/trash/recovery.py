@@ -81,9 +81,9 @@ class TrashRecovery:
             await self._observer.labels.set_aside(entry.place)
             size = sum(file.ref.size for file in files)
             edits = () if entry.kind == VERSION else await edits_of_gone(self._catalog, entry)
-            entry = await self._records.advance(entry, TrashState.KEPT, instances=len(files), bytes=size, edits=edits)
             if entry.kind != VERSION:
                 await self._observer.on_set_aside(Level(entry.kind), entry.entity, entry.place)
+            await self._records.advance(entry, TrashState.KEPT, instances=len(files), bytes=size, edits=edits)
         else:  # the deletion was never committed
             await self._observer.labels.discard(entry.place)
             await self._records.remove(entry)

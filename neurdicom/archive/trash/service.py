@@ -183,6 +183,8 @@ class TrashService:
             raise missing(level, reference)
         await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
         await self._observer.labels.set_aside(entry.place)
+        for each, key in names:  # before anybody can empty or restore the entry
+            await self._observer.on_set_aside(each, key, entry.place)
         sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
         late = await self._garbage.sizes([key for key in keys if key not in sizes])  # arrived since they were located
         size, edits = sum((sizes | late)[key] for key in keys), await edits_of_gone(self._catalog, entry)
@@ -193,8 +195,6 @@ class TrashService:
             log.warning(
                 "files of %s %s could not be moved to the trash, which is tried again: %s", level, reference, error
             )
-        for each, key in names:
-            await self._observer.on_set_aside(each, key, entry.place)
         return entry
 
     async def _entry(self, level: Level, entity: Entity, located: Sequence[Located], deletion: Deletion) -> TrashEntry:

@@ -67,3 +67,37 @@ def test_a_version_is_recorded_also_where_another_one_is_emptied_meanwhile(tmp_p
             assert [(entry.kind, entry.sha256) for entry in entries] == [("version", sha(second))]
 
     asyncio.run(test())
+
+
+class ImpatientObserver(NoResults):
+    """Observer by which somebody empties the trash at the moment when results are set aside there."""
+
+    trash: TrashService
+
+    def __init__(self) -> None:
+        super().__init__(has_trash=True)
+        self.places: dict[str, str] = {}
+
+    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
+        entries, _ = await self.trash.page(limit=10)
+        for entry in entries:
+            await self.trash.empty(entry.id)
+        self.places[place] = "set aside"
+
+    async def on_discarded(self, place: str) -> None:
+        self.places[place] = "discarded"
+
+
+def test_no_result_is_set_aside_for_an_entry_that_is_emptied_already(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            garbage, observer = GarbageCollector(stored.catalog, stored.blobs), ImpatientObserver()
+            trash = TrashService(stored.catalog, stored.blobs, garbage, observer, stored.guard, stored.checker, 30.0)
+            observer.trash = trash
+            await stored.add(FILES[0])
+            entry = await trash.delete(Level.STUDY, f"{ROOT}.1", Deletion())
+            assert observer.places == {entry.place: "set aside"}
+            await trash.empty(entry.id)
+            assert observer.places == {entry.place: "discarded"}
+
+    asyncio.run(test())
