@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from neurdicom.testing.crash.actors import CrashSite
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
-from neurdicom.testing.crash.holdings import KnownHoldings
 from neurdicom.testing.crash.ledger import Ledger, SampleInstance
 from tests.support.api import install, upload
+from tests.support.crashes import make_file
 from tests.support.files import ROOT, dicom_file
 from tests.support.packages import package
 from tests.support.server import Server
@@ -47,7 +48,7 @@ def stored(tmp_path: Path) -> Iterator[tuple[Server, Ledger]]:
 def faults(server: Server, ledger: Ledger) -> str:
     """What the check finds."""
     http = ServerConnection(server.url)
-    check = CrashCheck(http, ledger, KnownHoldings(), server.files)
+    check = CrashCheck(http, CrashSite(server.url, ledger, make_file, ROOT), server.files)
     check.run()
     http.close()
     return "\n".join(check.faults)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from neurdicom.testing.crash.actors import CrashSite
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.holdings import KnownHoldings
 from neurdicom.testing.crash.ledger import Ledger, SampleInstance
 from tests.support.api import upload
+from tests.support.crashes import make_file
 from tests.support.files import ROOT, dicom_file
 from tests.support.server import Server
 from tests.support.trash import files_in, sha
@@ -43,7 +45,7 @@ class HoldingsSite:
     def faults(self) -> str:
         """What the check finds."""
         http = ServerConnection(self.server.url)
-        check = CrashCheck(http, Ledger(), self.known, self.server.files)
+        check = CrashCheck(http, CrashSite(self.server.url, Ledger(), make_file, ROOT, self.known), self.server.files)
         check.run()
         http.close()
         return "\n".join(check.faults)
@@ -102,4 +104,4 @@ def test_conflicts(site: HoldingsSite) -> None:
     with sqlite3.connect(site.server.files / "catalog.sqlite") as db:
         db.execute("DELETE FROM conflict")
     db.close()
-    assert "the conflicts are {}" in site.faults()
+    assert "the conflict of" in site.faults()

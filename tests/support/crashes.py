@@ -15,6 +15,7 @@ from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
 from neurdicom.testing.crash.connection import ServerConnection
 from neurdicom.testing.crash.ledger import Ledger
+from neurdicom.testing.crash.movers import PatientMerger, SeriesMover, StudySplitter, TwinMover
 from neurdicom.testing.crash.recyclers import Recycler, Reviser, Scavenger, TwinStower, TwinUploader
 from neurdicom.testing.crash.users import Deleter, Editor, Labeller, Processor, Searcher, StudyMover, Verifier
 from neurdicom.testing.crash.writers import FormWriter, RawWriter, Resender, StowWriter, ZipWriter
@@ -45,6 +46,10 @@ ACTORS: Sequence[type[Actor]] = (
     TwinStower,
     TwinSender,
     Scavenger,
+    PatientMerger,
+    StudySplitter,
+    SeriesMover,
+    TwinMover,
 )
 
 #: What is killed; a server most often.
@@ -181,18 +186,20 @@ class CrashRounds:
     def _check(self, what: str, actors: Sequence[Actor]) -> str:
         self._become_quiet()
         http = ServerConnection(self.site.url)
-        check = CrashCheck(http, self.site.ledger, self.site.holdings, self.server.files)
+        check = CrashCheck(http, self.site, self.server.files)
         check.run()
         http.close()
         log = self._log + self.server.log
         found = check.faults
         faults = self.site.faults + found + [line for line in log.splitlines() if DEFECTS.search(line)]
+        instances = len(check.there) + len(check.held) + sum(len(one.files) for one in check.places.there.values())
         said = (
             f"round {self._round}, seed {self.seed}: {what}, {sum(actor.acts for actor in actors)} acts; "
-            f"{len(check.there) + len(check.held)} instances are there"
+            f"{instances} instances are there"
         )
         assert not faults, "\n".join([said, *faults[:40], "", *remarkable(log)[-30:]])
         self.site.holdings.restart(check.held)
+        self.site.places.restart(check.places.there)
         self.site.ledger.restart(check.there, check.descriptions, check.labels, check.patients)
         return said
 

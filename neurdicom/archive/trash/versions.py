@@ -27,7 +27,7 @@ from neurdicom.catalog.outcomes import StoreOutcome
 from neurdicom.catalog.records import Entity
 from neurdicom.dicom.identity import Place, uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import NeurdicomError, NotFound
+from neurdicom.errors import Conflict, NeurdicomError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +235,11 @@ class VersionService:
         for entry in await self._records.versions(keys):
             if entry.sha256 == sha256 and entry.state is TrashState.KEPT:
                 await self._observer.on_brought_back(entry.place)
-                await self._discarder.discard(await self._records.advance(entry, TrashState.EMPTYING))
+                try:
+                    emptying = await self._records.advance(entry, TrashState.EMPTYING)
+                except Conflict:  # whoever empties or restores it just now does away with it
+                    continue
+                await self._discarder.discard(emptying)
 
     async def adopt(self, place: str, claimed: Place) -> None:
         """Record a version whose record is lost.

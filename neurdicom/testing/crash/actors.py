@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from neurdicom.testing.crash.connection import ServerAnswer, ServerConnection, ServerLost
 from neurdicom.testing.crash.holdings import KnownHoldings
 from neurdicom.testing.crash.ledger import Ledger, SampleInstance
+from neurdicom.testing.crash.places import KnownPlaces
 
 #: Seconds between two requests of an actor, at most; and before it tries again to reach a server that is gone.
 PAUSE = 0.02
@@ -32,6 +33,8 @@ class CrashSite:
         Record of the requests and their acknowledgements.
     holdings : KnownHoldings
         Record of the instances that one actor alone changes.
+    places : KnownPlaces
+        Record of the places of instances that one actor alone moves.
     make : callable
         Makes a file from a Patient ID, the UIDs of study, series and instance, and a comment that changes its bytes.
     root : str
@@ -50,6 +53,7 @@ class CrashSite:
     make: Callable[[str, str, str, str, str], bytes]
     root: str
     holdings: KnownHoldings = field(default_factory=KnownHoldings)
+    places: KnownPlaces = field(default_factory=KnownPlaces)
     refusals: frozenset[int] = frozenset()
     refused: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)

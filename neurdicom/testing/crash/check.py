@@ -7,26 +7,26 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from neurdicom.testing.crash.actors import CrashSite
 from neurdicom.testing.crash.connection import ServerConnection
-from neurdicom.testing.crash.holdings import Identity, KnownHoldings
+from neurdicom.testing.crash.holdings import Identity
 from neurdicom.testing.crash.holdings_check import HoldingsCheck
-from neurdicom.testing.crash.ledger import Ledger, SampleInstance, digests
+from neurdicom.testing.crash.ledger import SampleInstance, digests
 from neurdicom.testing.crash.listing import ArchiveListing
+from neurdicom.testing.crash.places_check import PlacesCheck
 
 _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _PATIENT_ID = "0020000D", "0020000E", "00080018", "00100020"
 
 
 class CrashCheck:
-    """Check of a server, while nobody uses it, against the ledger of acknowledged requests.
+    """Check of a server, while nobody uses it, against the records of its actors.
 
     Parameters
     ----------
     http : ServerConnection
         The server.
-    ledger : Ledger
-        What was sent and acknowledged.
-    holdings : KnownHoldings
-        Record of the instances that one actor alone changes.
+    site : CrashSite
+        Records that its actors share: requests, acknowledgements, and the instances of each.
     data : Path
         Data folder of the server, whose files are compared with its lists.
 
@@ -38,6 +38,8 @@ class CrashCheck:
         SHA-256 of the files that the server gives, by SOP Instance UID.
     held : dict of (str, str) to str
         SHA-256 of the files of instances that one actor alone changes, by Patient ID and SOP Instance UID.
+    places : PlacesCheck
+        Check of the places of instances that one actor alone moves.
     descriptions : dict of str to str
         Descriptions of the studies that were edited and are there.
     labels : dict of str to list of str
@@ -46,14 +48,14 @@ class CrashCheck:
         Patient IDs of the studies that were moved and are there.
     """
 
-    def __init__(self, http: ServerConnection, ledger: Ledger, holdings: KnownHoldings, data: Path) -> None:
+    def __init__(self, http: ServerConnection, site: CrashSite, data: Path) -> None:
         self._http = http
-        self._ledger = ledger
-        self._holdings = holdings
+        self._site = site
         self._data = data
         self.faults: list[str] = []
         self.there: dict[str, str] = {}
         self.held: dict[Identity, str] = {}
+        self.places = PlacesCheck(http, site.places)
         self.descriptions: dict[str, str] = {}
         self.labels: dict[str, list[str]] = {}
         self.patients: dict[str, str] = {}
@@ -67,10 +69,11 @@ class CrashCheck:
 
     def _run(self) -> None:
         listing = ArchiveListing.read(self._http)
-        holdings = HoldingsCheck(self._http, self._holdings, self._data / "blobs", listing)
+        holdings = HoldingsCheck(self._http, self._site.holdings, self._data / "blobs", listing)
         holdings.run()
         self.faults += holdings.faults
         self.held = holdings.there
+        self.places.run(listing)
         self._check_files(listing)
         self._check_hierarchy(listing)
         self._check_search(listing)
@@ -80,6 +83,10 @@ class CrashCheck:
         self._empty_trash()
         self._check_storage(listing)
         self._check_results(listing)
+        if (after := self.places.undo()) is not None:
+            self._check_hierarchy(after)
+            self._check_search(after)
+        self.faults += self.places.faults
 
     def _fault(self, text: str) -> None:
         self.faults.append(text)
@@ -89,9 +96,9 @@ class CrashCheck:
     def _check_files(self, listing: ArchiveListing) -> None:
         """Compare the files with what may be there, bit for bit."""
         for id, each in listing.instances.items():
-            if self._sample(listing, each) is None:
+            if self._sample(listing, each) is None and each["sop_instance_uid"] not in self.places.instances:
                 self._fault(f"instance {id} is listed, and nobody sent it: it is of {listing.place(each)}")
-        for uid, expected in self._ledger.expectations().items():
+        for uid, expected in self._site.ledger.expectations().items():
             answer = self._http.get(f"/api/instances/{uid}/file?original=true")
             if answer.status == HTTPStatus.NOT_FOUND:
                 if uid in listing.instances:
@@ -113,12 +120,12 @@ class CrashCheck:
 
     def _sample(self, listing: ArchiveListing, instance: Mapping[str, Any]) -> SampleInstance | None:
         """Find the sent instance of a listed one."""
-        holding = self._holdings.find(listing.identity(instance))
-        return self._ledger.samples.get(instance["sop_instance_uid"]) if holding is None else holding.sample
+        holding = self._site.holdings.find(listing.identity(instance))
+        return self._site.ledger.samples.get(instance["sop_instance_uid"]) if holding is None else holding.sample
 
     def _check_hierarchy(self, listing: ArchiveListing) -> None:
         """Compare parents with what files or moves say, and counts with the lists, at every level."""
-        moved = self._ledger.patients()
+        moved = self._site.ledger.patients()
         patients, studies, series, instances = listing.patients, listing.studies, listing.series, listing.instances
         for id, each in instances.items():
             sample, (patient, study, own) = self._sample(listing, each), listing.place(each)
@@ -169,7 +176,7 @@ class CrashCheck:
             self._fault(f"QIDO-RS finds the studies {found_studies ^ wanted.keys()} that are not there, or misses them")
 
     def _check_edits(self) -> None:
-        for study, expected in self._ledger.descriptions().items():
+        for study, expected in self._site.ledger.descriptions().items():
             answer = self._http.get(f"/api/studies/{study}")
             if answer.status == HTTPStatus.OK:
                 found = self.descriptions[study] = answer.json()["study_description"] or ""
@@ -178,7 +185,7 @@ class CrashCheck:
 
     def _check_labels(self) -> None:
         """Compare the labels of studies with what they may have, and with the numbers in the list of labels."""
-        for study, labels in self._ledger.labels().items():
+        for study, labels in self._site.ledger.labels().items():
             answer = self._http.get(f"/api/studies/{study}")
             if answer.status != HTTPStatus.OK:
                 continue
@@ -202,7 +209,7 @@ class CrashCheck:
             found[sha256] += 1
             if sha256 not in path.name:
                 self._fault(f"the file {path.name} has other bytes: their SHA-256 is {sha256}")
-        wanted = Counter([*self.there.values(), *self.held.values()])
+        wanted = Counter([*self.there.values(), *self.held.values()]) + self.places.files
         for sha256 in (found - wanted).elements():
             self._fault(f"a file with SHA-256 {sha256} lies in blobs/, and no instance has it")
         for sha256 in (wanted - found).elements():
@@ -231,12 +238,11 @@ class CrashCheck:
         storage = answer.json()
         if storage["damaged"]["count"]:
             self._fault(f"files count as damaged: {storage['damaged']}")
-        kinds = {"instances": [each["size"] for each in listing.instances.values()], "trash": []}
-        for kind, sizes in kinds.items():
-            if storage[kind] != {"count": len(sizes), "bytes": sum(sizes)}:
-                self._fault(
-                    f"count and bytes of {kind} are {storage[kind]}; they are {len(sizes)} of {sum(sizes)} bytes"
-                )
+        sizes = [each["size"] for each in listing.instances.values()]
+        counts = {"instances": (len(sizes), sum(sizes) + self.places.displaced_bytes), "trash": (0, 0)}
+        for kind, (count, total) in counts.items():
+            if storage[kind] != {"count": count, "bytes": total}:
+                self._fault(f"count and bytes of {kind} are {storage[kind]}; they are {count} of {total} bytes")
 
     def _check_results(self, listing: ArchiveListing) -> None:
         """Check that the content of each result is answered, and that each file in results/ belongs to one."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -136,11 +136,29 @@ class HoldingsCheck:
     # -- conflicts -------------------------------------------------------------------------------------------
 
     def _check_conflicts(self) -> None:
-        """Compare the list of conflicts with the studies whose UID several patients have."""
-        studies: defaultdict[str, set[str]] = defaultdict(set)
-        for id in self._listing.studies:
-            studies[uid_of(id)].add(id)
-        wanted = {uid: frozenset(ids) for uid, ids in studies.items() if len(ids) > 1}
+        """Compare the list of conflicts with the entities whose UID others have, each at the highest level of these."""
+        listing = self._listing
+        studies, series = _by_uid(listing.studies), _by_uid(listing.series)
+        wanted = {uid: ids for uid, ids in studies.items() if len(ids) > 1}
+        wanted |= {
+            uid: ids for uid, ids in series.items() if len({uid_of(listing.series[id]["study"]) for id in ids}) > 1
+        }
+        for uid, ids in _by_uid(listing.instances).items():
+            places = {listing.place(listing.instances[id]) for id in ids}
+            of_several_studies = len({study for _, study, _ in places}) > 1
+            groups = {"" if of_several_studies else patient for patient, _, _ in places}
+            parts = {("" if of_several_studies else patient, own) for patient, _, own in places}
+            if len(parts) > len(groups):
+                wanted[uid] = ids
         found = {each["uid"]: frozenset(each["ids"]) for each in self._http.pages("/api/conflicts")}
-        if found != wanted:
-            self._fault(f"the conflicts are {found}; {wanted} are expected")
+        for uid in found.keys() | wanted.keys():
+            if found.get(uid) != wanted.get(uid):
+                self._fault(f"the conflict of {uid} is {found.get(uid)}; {wanted.get(uid)} is expected")
+
+
+def _by_uid(ids: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Group ids by their UIDs."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for id in ids:
+        found[uid_of(id)].add(id)
+    return {uid: frozenset(same) for uid, same in found.items()}

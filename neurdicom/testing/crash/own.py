@@ -1,10 +1,10 @@
-"""Base of actors that change instances of their own alone, and so know exactly what is there."""
+"""Bases of actors that change what is their own, and so know exactly what is there."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from neurdicom.testing.crash.actors import Actor, ServerRefused
 from neurdicom.testing.crash.connection import ServerAnswer, ServerLost
@@ -12,8 +12,11 @@ from neurdicom.testing.crash.ledger import SampleInstance, digests
 
 _PATHS = {"instance": "instances", "series": "series", "study": "studies"}
 
-#: Studies that an actor uses at a time.
-_STUDIES = 4
+#: Things of its own that an actor uses at a time.
+_AT_A_TIME = 4
+
+#: Instances of a study, at most.
+_INSTANCES = 8
 
 #: Changes of instances: their digests afterwards, None for no instance.
 Change = dict[str, str | None]
@@ -71,34 +74,61 @@ class TrashChange:
     may_be_lost: bool = False
 
 
-class OwningActor(Actor):
-    """Actor that changes studies of its own one after the other; a subclass sends, and chooses what it does."""
+#: What an actor owns: nobody else changes it.
+Own = TypeVar("Own")
+
+
+class OwningActor(Actor, Generic[Own]):
+    """Actor that changes things of its own one after the other; a subclass begins them, and chooses what it does."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._studies: list[OwnStudy] = []
+        self._own: list[Own] = []
+
+    @abstractmethod
+    def begin(self) -> Own:
+        """Make something to own, of which nothing is sent yet."""
+
+    @abstractmethod
+    def use(self, own: Own) -> None:
+        """Do something with it, recording what may be there before and after. Raises `ServerLost`, `ServerRefused`."""
+
+    @abstractmethod
+    def is_full(self, own: Own) -> bool:
+        """Tell whether enough was done with it."""
+
+    def act(self) -> None:
+        """Begin something, or use it; what is not known for certain any more is left alone."""
+        if (len(self._own) < _AT_A_TIME and self.random.random() < 0.3) or not self._own:
+            self._own.append(self.begin())
+        own = self.random.choice(self._own)
+        try:
+            self.use(own)
+        except (ServerLost, ServerRefused):
+            self._own.remove(own)
+            raise
+        if self.is_full(own):
+            self._own.remove(own)
+
+
+class StudyOwner(OwningActor[OwnStudy]):
+    """Owner of studies, of their earlier versions, and of what it has in the trash; a subclass sends."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self._reasons = 0
 
     @abstractmethod
     def send(self, sample: SampleInstance) -> bool:
         """Send an instance; return whether it was acknowledged. Raises `ServerLost`, `ServerRefused`."""
 
-    @abstractmethod
-    def use(self, study: OwnStudy) -> None:
-        """Do something with a study. Raises as `send`."""
+    def begin(self) -> OwnStudy:
+        """Begin a study."""
+        return OwnStudy()
 
-    def act(self) -> None:
-        """Begin a study, or use one; a study is given up when a request on it is not answered."""
-        if (len(self._studies) < _STUDIES and self.random.random() < 0.3) or not self._studies:
-            self._studies.append(OwnStudy())
-        study = self.random.choice(self._studies)
-        try:
-            self.use(study)
-        except (ServerLost, ServerRefused):
-            self._studies.remove(study)
-            raise
-        if len(study.samples) > 8:
-            self._studies.remove(study)
+    def is_full(self, own: OwnStudy) -> bool:
+        """Tell whether a study has instances enough."""
+        return len(own.samples) > _INSTANCES
 
     # -- changes ---------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from neurdicom.testing.crash.actors import Actor
 from neurdicom.testing.crash.ledger import SampleInstance
-from neurdicom.testing.crash.own import OwningActor, OwnStudy
+from neurdicom.testing.crash.own import OwningActor, OwnStudy, StudyOwner
 from neurdicom.testing.crash.users import Editor, Labeller
 from neurdicom.testing.crash.writers import REFERENCED, STOW, multipart, stored_of
 
@@ -15,7 +15,7 @@ _LEVELS = ("instance", "instance", "series", "study")
 _SHARED = 99
 
 
-class HttpOwner(OwningActor):
+class HttpOwner(StudyOwner):
     """Base of actors that upload instances of their own."""
 
     def send(self, sample: SampleInstance) -> bool:

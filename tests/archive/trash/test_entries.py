@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from neurdicom.archive.garbage import GarbageCollector
+from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.trash.service import Deletion, TrashService
+from neurdicom.catalog.outcomes import StorePolicy
 from neurdicom.catalog.records import Located
 from neurdicom.dicom.query.attributes import Level
 from tests.support.archive import archive
 from tests.support.files import ROOT, dicom_file
 from tests.support.no_results import NoResults
+from tests.support.trash import sha
 
 FILES = [dicom_file(1), dicom_file(2, ContentLabel="LATE")]
 
@@ -34,5 +37,67 @@ def test_the_bytes_of_an_entry_are_those_of_its_files_also_of_one_that_arrives_m
             catalog.locate_all = late  # type: ignore[method-assign]
             entry = await trash.delete(Level.STUDY, f"{ROOT}.1", Deletion())
             assert (entry.instances, entry.bytes) == (2, sum(map(len, FILES)))
+
+    asyncio.run(test())
+
+
+class EmptyingObserver(NoResults):
+    """Observer by which somebody empties an earlier version from the trash while its bytes become current again."""
+
+    trash: TrashService
+
+    async def on_brought_back(self, place: str) -> None:
+        await self.trash.empty(place.partition("/")[2])
+
+
+def test_a_version_is_recorded_also_where_another_one_is_emptied_meanwhile(tmp_path: Path) -> None:
+    first, second = dicom_file(1, ImageComments="first"), dicom_file(1, ImageComments="second")
+
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            catalog, blobs = stored.catalog, stored.blobs
+            garbage, observer = GarbageCollector(catalog, blobs), EmptyingObserver(has_trash=True)
+            trash = TrashService(catalog, blobs, garbage, observer, stored.guard, stored.checker, 30.0)
+            observer.trash = trash
+            policy = StorePolicy(keep_versions=True)
+            stored.ingest = IngestService(catalog, blobs, replaced=trash.versions.note, policy=policy, garbage=garbage)
+            for file in (first, second, first):
+                await stored.add(file)
+            entries, _ = await trash.page(limit=10)
+            assert [(entry.kind, entry.sha256) for entry in entries] == [("version", sha(second))]
+
+    asyncio.run(test())
+
+
+class ImpatientObserver(NoResults):
+    """Observer by which somebody empties the trash at the moment when results are set aside there."""
+
+    trash: TrashService
+
+    def __init__(self) -> None:
+        super().__init__(has_trash=True)
+        self.places: dict[str, str] = {}
+
+    async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
+        entries, _ = await self.trash.page(limit=10)
+        for entry in entries:
+            await self.trash.empty(entry.id)
+        self.places[place] = "set aside"
+
+    async def on_discarded(self, place: str) -> None:
+        self.places[place] = "discarded"
+
+
+def test_no_result_is_set_aside_for_an_entry_that_is_emptied_already(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            garbage, observer = GarbageCollector(stored.catalog, stored.blobs), ImpatientObserver()
+            trash = TrashService(stored.catalog, stored.blobs, garbage, observer, stored.guard, stored.checker, 30.0)
+            observer.trash = trash
+            await stored.add(FILES[0])
+            entry = await trash.delete(Level.STUDY, f"{ROOT}.1", Deletion())
+            assert observer.places == {entry.place: "set aside"}
+            await trash.empty(entry.id)
+            assert observer.places == {entry.place: "discarded"}
 
     asyncio.run(test())
