@@ -16,8 +16,8 @@ class MovingCatalog(ABC):
         A `Move` is stored for each natural patient, study or series that the entities are made of, and the files lie
         where `moves.placing` says. Files say so by the edits of `moves.placement_edits`, which come before all others
         in `Located.edits`, and claim the same of the levels above them (`moves.claims_with`). Moves outlive `delete`
-        and `clear`, and are renamed where a study goes over to another patient. Edits are those of all keys of an
-        entity, the latest counts.
+        and `clear`, and are renamed where a study goes over to another patient, with what was split off it
+        (`takeover`). Edits are those of all keys of an entity, the latest counts.
 
         Parameters
         ----------

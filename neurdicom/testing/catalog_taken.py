@@ -71,6 +71,68 @@ class TakenMoveContract(CatalogSuite):
 
         self.run(test)
 
+    def test_what_was_split_off_goes_along_with_a_study_that_is_taken(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(n, series=f"2.{n}") for n in (1, 2, 3)])
+            await catalog.move(split(["2.2", "2.3"]))
+            await catalog.move(split(["2.3"], "2.25.2", "n"))
+            await catalog.edit(Level.STUDY, MADE, {"study_description": "edited"}, user="v", time="t")
+            assert await placed(catalog, arrival_of(4, "A", series="2.1")) == (_A, "1.2.1")
+            assert await found_by(catalog, Level.PATIENT) == [_A]
+            for made, edits in ((MADE, ["m", "n"]), ("2.25.2", ["n"])):
+                study = await one(catalog, Level.STUDY, made)
+                assert (study["key"], study["patient"]) == (key_of(made, _A), _A)
+                for key in (key_of(made, _A), key_of(made, _NONE)):
+                    assert set(await catalog.keys(Level.STUDY, key)) == {key_of(made, _A), key_of(made, _NONE)}
+                    assert sorted({move.edit for move in await catalog.moves(Level.STUDY, key)}) == edits
+            assert (await one(catalog, Level.STUDY, MADE))["study_description"] == "edited"
+            assert (await one(catalog, Level.PATIENT, _NONE))["studies_count"] == 3
+            assert await placed(catalog, arrival_of(5, series="2.2")) == (_A, MADE)
+            assert await placed(catalog, arrival_of(6, "A", "X", series="2.1")) == (patient_key("A", "X", ""), "1.2.1")
+            assert await found_by(catalog, Level.PATIENT) == [patient_key("A", "X", "")], "also where it is told twice"
+            assert await catalog.conflicts() == []
+            keys = await catalog.keys(Level.STUDY, key_of("2.25.2", _NONE))
+            assert set(keys) == {key_of("2.25.2", patient) for patient in (_NONE, _A, patient_key("A", "X", ""))}
+            await catalog.undo_move("m")
+            await catalog.undo_move("n")
+            assert await found_by(catalog, Level.STUDY) == ["1.2.1"]
+            assert (await one(catalog, Level.STUDY, "1.2.1"))["images_count"] == 6
+
+        self.run(test)
+
+    def test_what_was_moved_before_or_after_a_split_goes_along(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2")])
+            await catalog.store([arrival_of(4, "B", study="1.2.2", series="2.4")])
+            await catalog.move(series_to("1.2.1", "2.4"))
+            await catalog.move(split(["2.4"], edit="n"))
+            await catalog.move(series_to(MADE, "2.2", "o"))
+            assert await placed(catalog, arrival_of(3, "A", patient_name="NAMED")) == (_A, "1.2.1")
+            made = await one(catalog, Level.STUDY, MADE)
+            assert (made["patient"], made["series_count"], made["patient_id"]) == (_A, 2, "A")
+            assert await found_by(catalog, Level.PATIENT) == [_A]
+            await catalog.move(study_to(_B, MADE, "p", patient_id="B"))
+            assert await placed(catalog, arrival_of(5, "A", "X")) == (patient_key("A", "X", ""), "1.2.1")
+            assert (await one(catalog, Level.STUDY, MADE))["patient"] == _B, "it was given to another patient"
+            await catalog.undo_move("p")
+            assert (await one(catalog, Level.STUDY, MADE))["patient"] == patient_key("A", "X", "")
+            for edit in ("o", "n", "m"):
+                await catalog.undo_move(edit)
+            assert (await one(catalog, Level.STUDY, "1.2.2"))["images_count"] == 2
+
+        self.run(test)
+
+    def test_what_was_split_off_another_study_stays(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            files = [arrival_of(n, "A", series=f"2.{n}") for n in (1, 2)]
+            await catalog.store([*files, arrival_of(3, "A", study="1.2.2", series="2.3")])
+            await catalog.move(series_to("1.2.2", "2.2"))
+            await catalog.move(split(["2.2"], edit="n"))
+            assert await placed(catalog, arrival_of(4, "A", "X")) == (patient_key("A", "X", ""), "1.2.1")
+            assert (await one(catalog, Level.STUDY, MADE))["patient"] == _A, "the study that it was split off is there"
+
+        self.run(test)
+
     def test_a_series_goes_along_with_a_study_that_is_taken(self) -> None:
         async def test(catalog: Catalog) -> None:
             await catalog.store([arrival_of(1, patient_name="FIRST"), arrival_of(2, "B", study="1.2.2", series="2.2")])

@@ -33,7 +33,7 @@ from neurdicom.catalog.sqlite.refresh import edits_of_all
 from neurdicom.catalog.sqlite.relocation import know_missing
 from neurdicom.catalog.sqlite.rows import add_keys, marks
 from neurdicom.catalog.sqlite.shown_ids import Namesake
-from neurdicom.catalog.sqlite.takeover import goes_over, take_over
+from neurdicom.catalog.sqlite.takeover import follow_claims, goes_over, take_over
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, PatientClaim, Place, earlier_keys, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -143,7 +143,7 @@ class ArrivalWriter:
         if former is None or not self._tx.moves.any:
             return True
         parts = parts_below(self._db, Level.SERIES, there.parent)
-        return all(goes_over(part, study_uid, former) for part in parts if part.pk == there.origin)
+        return all(goes_over(part, {study_uid}, former) for part in parts if part.pk == there.origin)
 
     def _own(self, there: InstanceFile | None, place: Place) -> InstanceFile | None:
         """Find the file of the same natural instance where another one, or it itself, is shown."""
@@ -229,8 +229,9 @@ class ArrivalWriter:
     ) -> OriginRow:
         """Write what an arrival of an unknown origin changes above it."""
         is_known, claim, patient = decision.known, decision.claim, decision.place.patient
-        if decision.moved_from:
-            take_over(self._tx, new.study, decision.moved_from, patient)
+        former, split_off = decision.moved_from, set[str]()
+        if former:
+            split_off = take_over(self._tx, new.study, former, patient)
             self._origins.clear()
             decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
         if not is_known:
@@ -239,6 +240,8 @@ class ArrivalWriter:
                 (new.study, claim.key, claim.patient_id, claim.issuer, patient, new.study),
             )
             self._former.clear()
+        if former and split_off:
+            follow_claims(self._tx, new.study, split_off, former, patient)
         if self._tx.moves.any:
             self._origins.clear()  # the keys of a series may become those of another part
         origin = self._origins[claims.digest] = self._tx.entities.make_origin(claims, decision, pk)
