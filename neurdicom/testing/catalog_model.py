@@ -74,10 +74,8 @@ class CatalogModel(HistoryModel):
             if policy.same_instance == "refuse":
                 return self._refused(new, Level.INSTANCE, [there], same_place=True)
         elif policy.conflicts == "refuse" and (found := new_below(list(after.instances), path)):
-            level, others = found
-            holders = [next(each for each in after.instances if up_to(level, each) == one) for one in others]
-            now = [self._place_of(before[after.naturals[each][0]]) for each in holders]
-            return self._refused(new, level, [up_to(level, each) for each in now])
+            level, _ = found
+            return self._refused(new, level, self.named(level, up_to(level, path)[-1]))
         self.take_over(new.study, owner.moved_from, owner.patient)
         self.claims.setdefault(new.study, {}).setdefault(claim, owner.patient)
         self.follow_claims(new.study, studies, owner.moved_from, owner.patient)

@@ -3,15 +3,15 @@
 from itertools import product
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.outcomes import StorePolicy
+from neurdicom.catalog.outcomes import Refusal, StorePolicy
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.dicom.uids import patient_key
-from neurdicom.testing.arrivals import arrival_of
+from neurdicom.testing.arrivals import arrival_of, place_of
 from neurdicom.testing.catalog_places import one
 from neurdicom.testing.catalog_suite import CatalogSuite
-from neurdicom.testing.move_requests import MADE, found_by, merge, placed, series_to, split, study_to
+from neurdicom.testing.move_requests import MADE, found_by, listing, merge, placed, series_to, split, study_to
 
 _A, _B = patient_key("A", None, ""), patient_key("B", None, "")
 _NONE = patient_key(None, None, "1.2.1")
@@ -288,6 +288,62 @@ class TakenMoveContract(CatalogSuite):
                 await catalog.undo_move("m")
                 for patient in await found_by(catalog, Level.PATIENT):
                     await catalog.delete(Level.PATIENT, patient)
+                await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
+
+    def test_an_arrival_that_takes_a_study_is_refused_by_where_it_lies_afterwards(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            issued = patient_key("A", "X", "")
+            files = [arrival_of(1, "A", series="2.1"), arrival_of(2, "B", series="2.2")]
+            await catalog.store(files)
+            await catalog.move(study_to(_A, key_of("1.2.1", _B)))
+            before = await listing(catalog)
+            taker = arrival_of(3, "A", "X", series="2.2")
+            [outcome] = await catalog.store([taker], StorePolicy(conflicts="refuse"))
+            assert outcome.refusal == Refusal(Level.SERIES, "2.2", ("2.2",), (_A,)), "it would part from the other's"
+            assert (outcome.status, outcome.unused) == ("conflict", taker.blob.key)
+            assert await listing(catalog) == before
+            taker = arrival_of(4, "A", "X", series="2.1")
+            assert await placed(catalog, taker, StorePolicy(conflicts="refuse")) == (issued, "1.2.1")
+            assert (await one(catalog, Level.SERIES, "2.2"))["patient"] == _A
+
+        self.run(test)
+
+    def test_an_arrival_that_takes_a_study_to_where_another_was_moved_is_no_conflict(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            issued = patient_key("A", "X", "")
+            await catalog.store([arrival_of(1, "A", series="2.1"), arrival_of(2, "B", series="2.2")])
+            given = {"patient_id": "A", "issuer_of_patient_id": "X"}
+            await catalog.move(study_to(issued, key_of("1.2.1", _B), **given))
+            taker = arrival_of(3, "A", "X", series="2.2")
+            assert await placed(catalog, taker, StorePolicy(conflicts="refuse")) == (issued, "1.2.1")
+            assert (await one(catalog, Level.SERIES, "2.2"))["images_count"] == 2
+            assert await found_by(catalog, Level.PATIENT) == [issued]
+
+        self.run(test)
+
+    def test_an_arrival_that_takes_a_study_meets_the_file_that_is_shown_afterwards(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for policy in (StorePolicy(same_instance="keep"), StorePolicy(same_instance="refuse")):
+                files = [arrival_of(1, "C", instance="1.9.9"), arrival_of(2, "A"), arrival_of(3, "B", instance="1.9.9")]
+                await catalog.store(files)
+                issued = patient_key("A", "X", "")
+                given = {"patient_id": "A", "issuer_of_patient_id": "X"}
+                await catalog.move(study_to(issued, key_of("1.2.1", _B), **given))
+                before = await listing(catalog)
+                taker = arrival_of(4, "A", "X", instance="1.9.9")
+                [outcome] = await catalog.store([taker], policy)
+                assert outcome.status == ("kept" if policy.same_instance == "keep" else "conflict")
+                instance = place_of(files[2]).instance
+                if outcome.place:
+                    assert (outcome.place.instance, outcome.place.patient) == (instance, issued)
+                else:
+                    assert outcome.refusal == Refusal(Level.INSTANCE, "1.9.9", (instance,), (issued,), same_place=True)
+                assert await listing(catalog) == before
+                for patient in await found_by(catalog, Level.PATIENT):
+                    await catalog.delete(Level.PATIENT, patient)
+                await catalog.undo_move("m")
                 await catalog.forget_garbage([*await catalog.garbage()])
 
         self.run(test)

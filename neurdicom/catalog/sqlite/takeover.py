@@ -66,10 +66,10 @@ def follow_claims(tx: Transaction, study_uid: str, split_off: Iterable[str], for
 
 def _take_over_parts(tx: Transaction, studies: Collection[str], former: str, to: str) -> None:
     """Give all natural series of studies to the patient, wherever moves have placed them."""
-    parts = [part for part in moved_parts(tx.db) if goes_over(part, studies, former)]
+    parts = [part for part in moved_parts(tx.db) if _goes_over(part, studies, former)]
     for row in [_row(tx, uid, former) for uid in sorted(studies)]:
         below = parts_below(tx.db, Level.STUDY, row[0]) if row else ()
-        inside = [part for part in below if goes_over(part, studies, former)]
+        inside = [part for part in below if _goes_over(part, studies, former)]
         parts = list({part.pk: part for part in (*parts, *inside)}.values())
     renamed = renamed_paths(parts, studies, former, to)
     tx.moves.rename(studies, former, to)
@@ -85,7 +85,7 @@ def _take_over_parts(tx: Transaction, studies: Collection[str], former: str, to:
     RowRelocation(tx).run(parts, renamed, know=False)
 
 
-def goes_over(part: OriginPart, studies: Collection[str], former: str) -> bool:
+def _goes_over(part: OriginPart, studies: Collection[str], former: str) -> bool:
     """Tell whether a part, or the study that moves gave it to, goes over with studies of a patient.
 
     Parameters
