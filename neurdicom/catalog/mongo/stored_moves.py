@@ -147,7 +147,8 @@ class StoredMoves:
     async def forget_demographics(self) -> None:
         """Delete what files claim that were moved to patients to whom no move is."""
         known = {one["_id"] for one in await self._unit.all("moved_patients", {}, "_id")}
-        left = {move.patient for move in await self.where({"patients": {"$in": sorted(known)}})} if known else ()
+        moved_to = await self._unit.all("moves", {"patients": {"$in": sorted(known)}}, "patients") if known else []
+        left = {patient for one in moved_to for patient in one["patients"]}
         await self._unit.remove("moved_patients", known.difference(left))
         self._demographics.clear()
 

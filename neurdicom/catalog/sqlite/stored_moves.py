@@ -154,6 +154,15 @@ class MoveTable:
         splits = [Move.from_document(orjson.loads(document)) for (document,) in rows]
         return going_along(splits, study_uid, former, to)
 
+    def studies_of(self, studies: Collection[str]) -> set[str]:
+        """List the UIDs of the studies in which series lie whose files name some studies, by UID: these, and others."""
+        rows = self._db.execute(
+            "SELECT DISTINCT target_uid FROM move WHERE study_uid IN (SELECT value FROM json_each(?))"
+            " AND target_uid <> ''",
+            (orjson.dumps(list(studies)).decode(),),
+        )
+        return {*studies, *(uid for (uid,) in rows)}
+
     def rename(self, studies: Collection[str], former: str, to: str) -> None:
         """Rename what moves are of, and the studies that series go to, where studies go over to another patient.
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Iterable
 
-from neurdicom.catalog.sqlite.lookup import claims_of
-from neurdicom.catalog.sqlite.parts import OriginPart, moved_parts, parts_below
+from neurdicom.catalog.sqlite.lookup import claims_of, parts_in
+from neurdicom.catalog.sqlite.parts import OriginPart
 from neurdicom.catalog.sqlite.relocation import RowRelocation, renamed_paths
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.catalog.takeover import claims_along
@@ -66,11 +66,8 @@ def follow_claims(tx: Transaction, study_uid: str, split_off: Iterable[str], for
 
 def _take_over_parts(tx: Transaction, studies: Collection[str], former: str, to: str) -> None:
     """Give all natural series of studies to the patient, wherever moves have placed them."""
-    parts = [part for part in moved_parts(tx.db) if _goes_over(part, studies, former)]
-    for row in [_row(tx, uid, former) for uid in sorted(studies)]:
-        below = parts_below(tx.db, Level.STUDY, row[0]) if row else ()
-        inside = [part for part in below if _goes_over(part, studies, former)]
-        parts = list({part.pk: part for part in (*parts, *inside)}.values())
+    there = parts_in(tx.db, tx.moves.studies_of(studies))
+    parts = [part for part in there if _goes_over(part, studies, former)]
     renamed = renamed_paths(parts, studies, former, to)
     tx.moves.rename(studies, former, to)
     tx.moves.forget_demographics()
