@@ -14,10 +14,10 @@ class MovingCatalog(ABC):
         """Give a patient's studies, a study or series to another parent, durably, with files of them that arrive later.
 
         A `Move` is stored for each natural patient, study or series that the entities are made of, and the files lie
-        where `moves.placing` says. The edits of `moves.placement_edits` write that place into the files; they come
-        before all others in `Located.edits`, and the entities above show the same (`moves.claims_with`). Moves outlive
-        `delete` and `clear`, and are renamed where another patient takes a study over. An entity of several keys has
-        the edits of all of them; of a field the latest counts.
+        where `moves.placing` says. Files say so by the edits of `moves.placement_edits`, which come before all others
+        in `Located.edits`, and claim the same of the levels above them (`moves.claims_with`). Moves outlive `delete`
+        and `clear`, and are renamed where a study goes over to another patient, with what was split off it
+        (`takeover`). Edits are those of all keys of an entity, the latest counts.
 
         Parameters
         ----------

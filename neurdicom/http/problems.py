@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote, unquote
 
 from neurdicom import errors
 
@@ -60,7 +61,13 @@ def moved_to(error: errors.NeurdicomError, uri: str) -> dict[str, str]:
     """
     if not isinstance(error, errors.MergedAway) or error.field is not None:
         return {}
-    return {"Location": uri.replace(f"/{error.patient}", f"/{error.into}", 1)}
+    path, question, query = uri.partition("?")
+    parts = path.split("/")
+    names = [unquote(part) for part in parts]
+    if error.patient not in names:
+        return {}
+    parts[names.index(error.patient)] = quote(error.into, safe="")
+    return {"Location": "/".join(parts) + question + query}
 
 
 def retry_after(error: errors.NeurdicomError) -> dict[str, str]:

@@ -58,11 +58,11 @@ class CatalogModel(HistoryModel):
         owner = belonging(claim, self.claims.get(new.study, {}))
         natural = (owner.patient, new.study, new.series, new.instance)
         after = self if owner.moved_from is None else copy.copy(self)
+        studies = after.take_over(new.study, owner.moved_from, owner.patient)
         if owner.moved_from is not None:
-            after.take_over(new.study, owner.moved_from, owner.patient)
             after.settle()
         path = after.place_by_moves(natural)
-        go = partial(renamed, study=new.study, former=owner.moved_from, patient=owner.patient)
+        go = partial(renamed, studies=studies, former=owner.moved_from, patient=owner.patient)
         before = {go(path): path for path in self.files}
         old, other = after.files.get(natural), after.instances.get(path)
         there = self._place_of(before[after.naturals[path][0]]) if other else path
@@ -74,12 +74,11 @@ class CatalogModel(HistoryModel):
             if policy.same_instance == "refuse":
                 return self._refused(new, Level.INSTANCE, [there], same_place=True)
         elif policy.conflicts == "refuse" and (found := new_below(list(after.instances), path)):
-            level, others = found
-            holders = [next(each for each in after.instances if up_to(level, each) == one) for one in others]
-            now = [self._place_of(before[after.naturals[each][0]]) for each in holders]
-            return self._refused(new, level, [up_to(level, each) for each in now])
+            level, _ = found
+            return self._refused(new, level, self.named(level, up_to(level, path)[-1]))
         self.take_over(new.study, owner.moved_from, owner.patient)
         self.claims.setdefault(new.study, {}).setdefault(claim, owner.patient)
+        self.follow_claims(new.study, studies, owner.moved_from, owner.patient)
         for changed in [each for each in self.changes if go(each) != each]:
             earlier = self.changes.pop(changed)
             self.changes[go(changed)] = self.joined(self.changes.get(go(changed), []), earlier)

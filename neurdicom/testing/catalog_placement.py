@@ -3,11 +3,13 @@
 A path has the id of the patient that an entity belongs to, then the UIDs down to its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
+from neurdicom.catalog import takeover
 from neurdicom.catalog.moves import Move, NaturalSeries, Placement, canonical, claims_with, placement_edits, placing
 from neurdicom.catalog.records import Edit, NewInstance
+from neurdicom.catalog.takeover import claims_along, going_along
 from neurdicom.dicom.identity import PatientClaim, key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
@@ -138,8 +140,10 @@ class PlacementModel:
         """Compute the key of the entity that lies at a path."""
         return key_of_path(self.parts(path)[0])
 
-    def take_over(self, study: str, former: str | None, patient: str) -> None:
-        """Let another patient take over all natural paths of a study, and their moves; `settle` places the files.
+    def take_over(self, study: str, former: str | None, patient: str) -> set[str]:
+        """Give all natural paths of a study, and of those split off it, to another patient, and the moves of them.
+
+        `settle` places them, and the claims of what was split off are left to `follow_claims`.
 
         Parameters
         ----------
@@ -149,37 +153,58 @@ class PlacementModel:
             Id of the patient that it had; None where nothing goes over.
         patient : str
             Id of the patient that it has from now on.
+
+        Returns
+        -------
+        set of str
+            UIDs of the studies that go over.
+        """
+        if former is None:
+            return set()
+        studies = going_along(self.moves, study, former, patient)
+        owners = self.claims.get(study, {})
+        self.claims = {**self.claims, study: {each: patient if of == former else of for each, of in owners.items()}}
+        self.files = {renamed(path, studies, former, patient): new for path, new in self.files.items()}
+        self.moves = [takeover.renamed(move, studies, former, patient) for move in self.moves]
+        return studies
+
+    def follow_claims(self, study: str, studies: Collection[str], former: str | None, patient: str) -> None:
+        """Give studies that went over to another patient with one the claims of that.
+
+        Parameters
+        ----------
+        study : str
+            UID of that study.
+        studies : collection of str
+            UIDs of all of them.
+        former : str or None
+            Id of the patient that they had; None where nothing went over.
+        patient : str
+            Id of the patient that they have now.
         """
         if former is None:
             return
-        owners = self.claims.get(study, {})
-        self.claims = {**self.claims, study: {each: patient if of == former else of for each, of in owners.items()}}
-        self.files = {renamed(path, study, former, patient): new for path, new in self.files.items()}
-        self.moves = [_renamed_move(move, study, former, patient) for move in self.moves]
+        for uid in set(studies) - {study}:
+            self.claims[uid] = claims_along(self.claims.get(uid, {}), self.claims[study], former, patient)
 
 
-def renamed(path: Path, study: str, former: str | None, patient: str) -> Path:
-    """Return the natural path of an entity after a study went over to another patient.
+def renamed(path: Path, studies: Collection[str], former: str | None, patient: str) -> Path:
+    """Return the natural path of an entity after studies went over to another patient.
 
     Parameters
     ----------
     path : tuple of str
         Path of any entity before.
-    study : str
-        UID of the study.
+    studies : collection of str
+        UIDs of the studies.
     former : str or None
-        Id of the patient that the study had; None where nothing went over.
+        Id of the patient that the studies had; None where nothing went over.
     patient : str
-        Id of the patient that it has now.
+        Id of the patient that they have now.
 
     Returns
     -------
     tuple of str
     """
-    return (patient, *path[1:]) if former is not None and path[:2] == (former, study) else path
-
-
-def _renamed_move(move: Move, study: str, former: str, patient: str) -> Move:
-    to = patient if move.level is Level.SERIES and (move.patient, move.study) == (former, study) else move.patient
-    path: Sequence[str] = renamed(move.path, study, former, patient)
-    return replace(move, path=tuple(path), patient=to)
+    goes = former is not None and path[0] == former and len(path) > 1 and path[1] in studies
+    return (patient, *path[1:]) if goes else path

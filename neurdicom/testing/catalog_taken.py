@@ -3,15 +3,15 @@
 from itertools import product
 
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.outcomes import StorePolicy
+from neurdicom.catalog.outcomes import Refusal, StorePolicy
 from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Query
 from neurdicom.dicom.uids import patient_key
-from neurdicom.testing.arrivals import arrival_of
+from neurdicom.testing.arrivals import arrival_of, place_of
 from neurdicom.testing.catalog_places import one
 from neurdicom.testing.catalog_suite import CatalogSuite
-from neurdicom.testing.move_requests import MADE, found_by, merge, placed, series_to, split, study_to
+from neurdicom.testing.move_requests import MADE, found_by, listing, merge, placed, series_to, split, study_to
 
 _A, _B = patient_key("A", None, ""), patient_key("B", None, "")
 _NONE = patient_key(None, None, "1.2.1")
@@ -68,6 +68,68 @@ class TakenMoveContract(CatalogSuite):
             await catalog.store([arrival_of(3, "A", series="2.1")])
             for study in ("1.2.1", MADE):
                 assert [move.edit for move in await catalog.moves(Level.STUDY, study)] == ["m"]
+
+        self.run(test)
+
+    def test_what_was_split_off_goes_along_with_a_study_that_is_taken(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(n, series=f"2.{n}") for n in (1, 2, 3)])
+            await catalog.move(split(["2.2", "2.3"]))
+            await catalog.move(split(["2.3"], "2.25.2", "n"))
+            await catalog.edit(Level.STUDY, MADE, {"study_description": "edited"}, user="v", time="t")
+            assert await placed(catalog, arrival_of(4, "A", series="2.1")) == (_A, "1.2.1")
+            assert await found_by(catalog, Level.PATIENT) == [_A]
+            for made, edits in ((MADE, ["m", "n"]), ("2.25.2", ["n"])):
+                study = await one(catalog, Level.STUDY, made)
+                assert (study["key"], study["patient"]) == (key_of(made, _A), _A)
+                for key in (key_of(made, _A), key_of(made, _NONE)):
+                    assert set(await catalog.keys(Level.STUDY, key)) == {key_of(made, _A), key_of(made, _NONE)}
+                    assert sorted({move.edit for move in await catalog.moves(Level.STUDY, key)}) == edits
+            assert (await one(catalog, Level.STUDY, MADE))["study_description"] == "edited"
+            assert (await one(catalog, Level.PATIENT, _NONE))["studies_count"] == 3
+            assert await placed(catalog, arrival_of(5, series="2.2")) == (_A, MADE)
+            assert await placed(catalog, arrival_of(6, "A", "X", series="2.1")) == (patient_key("A", "X", ""), "1.2.1")
+            assert await found_by(catalog, Level.PATIENT) == [patient_key("A", "X", "")], "also where it is told twice"
+            assert await catalog.conflicts() == []
+            keys = await catalog.keys(Level.STUDY, key_of("2.25.2", _NONE))
+            assert set(keys) == {key_of("2.25.2", patient) for patient in (_NONE, _A, patient_key("A", "X", ""))}
+            await catalog.undo_move("m")
+            await catalog.undo_move("n")
+            assert await found_by(catalog, Level.STUDY) == ["1.2.1"]
+            assert (await one(catalog, Level.STUDY, "1.2.1"))["images_count"] == 6
+
+        self.run(test)
+
+    def test_what_was_moved_before_or_after_a_split_goes_along(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store([arrival_of(1), arrival_of(2, "B", study="1.2.2", series="2.2")])
+            await catalog.store([arrival_of(4, "B", study="1.2.2", series="2.4")])
+            await catalog.move(series_to("1.2.1", "2.4"))
+            await catalog.move(split(["2.4"], edit="n"))
+            await catalog.move(series_to(MADE, "2.2", "o"))
+            assert await placed(catalog, arrival_of(3, "A", patient_name="NAMED")) == (_A, "1.2.1")
+            made = await one(catalog, Level.STUDY, MADE)
+            assert (made["patient"], made["series_count"], made["patient_id"]) == (_A, 2, "A")
+            assert await found_by(catalog, Level.PATIENT) == [_A]
+            await catalog.move(study_to(_B, MADE, "p", patient_id="B"))
+            assert await placed(catalog, arrival_of(5, "A", "X")) == (patient_key("A", "X", ""), "1.2.1")
+            assert (await one(catalog, Level.STUDY, MADE))["patient"] == _B, "it was given to another patient"
+            await catalog.undo_move("p")
+            assert (await one(catalog, Level.STUDY, MADE))["patient"] == patient_key("A", "X", "")
+            for edit in ("o", "n", "m"):
+                await catalog.undo_move(edit)
+            assert (await one(catalog, Level.STUDY, "1.2.2"))["images_count"] == 2
+
+        self.run(test)
+
+    def test_what_was_split_off_another_study_stays(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            files = [arrival_of(n, "A", series=f"2.{n}") for n in (1, 2)]
+            await catalog.store([*files, arrival_of(3, "A", study="1.2.2", series="2.3")])
+            await catalog.move(series_to("1.2.2", "2.2"))
+            await catalog.move(split(["2.2"], edit="n"))
+            assert await placed(catalog, arrival_of(4, "A", "X")) == (patient_key("A", "X", ""), "1.2.1")
+            assert (await one(catalog, Level.STUDY, MADE))["patient"] == _A, "the study that it was split off is there"
 
         self.run(test)
 
@@ -226,6 +288,62 @@ class TakenMoveContract(CatalogSuite):
                 await catalog.undo_move("m")
                 for patient in await found_by(catalog, Level.PATIENT):
                     await catalog.delete(Level.PATIENT, patient)
+                await catalog.forget_garbage([*await catalog.garbage()])
+
+        self.run(test)
+
+    def test_an_arrival_that_takes_a_study_is_refused_by_where_it_lies_afterwards(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            issued = patient_key("A", "X", "")
+            files = [arrival_of(1, "A", series="2.1"), arrival_of(2, "B", series="2.2")]
+            await catalog.store(files)
+            await catalog.move(study_to(_A, key_of("1.2.1", _B)))
+            before = await listing(catalog)
+            taker = arrival_of(3, "A", "X", series="2.2")
+            [outcome] = await catalog.store([taker], StorePolicy(conflicts="refuse"))
+            assert outcome.refusal == Refusal(Level.SERIES, "2.2", ("2.2",), (_A,)), "it would part from the other's"
+            assert (outcome.status, outcome.unused) == ("conflict", taker.blob.key)
+            assert await listing(catalog) == before
+            taker = arrival_of(4, "A", "X", series="2.1")
+            assert await placed(catalog, taker, StorePolicy(conflicts="refuse")) == (issued, "1.2.1")
+            assert (await one(catalog, Level.SERIES, "2.2"))["patient"] == _A
+
+        self.run(test)
+
+    def test_an_arrival_that_takes_a_study_to_where_another_was_moved_is_no_conflict(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            issued = patient_key("A", "X", "")
+            await catalog.store([arrival_of(1, "A", series="2.1"), arrival_of(2, "B", series="2.2")])
+            given = {"patient_id": "A", "issuer_of_patient_id": "X"}
+            await catalog.move(study_to(issued, key_of("1.2.1", _B), **given))
+            taker = arrival_of(3, "A", "X", series="2.2")
+            assert await placed(catalog, taker, StorePolicy(conflicts="refuse")) == (issued, "1.2.1")
+            assert (await one(catalog, Level.SERIES, "2.2"))["images_count"] == 2
+            assert await found_by(catalog, Level.PATIENT) == [issued]
+
+        self.run(test)
+
+    def test_an_arrival_that_takes_a_study_meets_the_file_that_is_shown_afterwards(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            for policy in (StorePolicy(same_instance="keep"), StorePolicy(same_instance="refuse")):
+                files = [arrival_of(1, "C", instance="1.9.9"), arrival_of(2, "A"), arrival_of(3, "B", instance="1.9.9")]
+                await catalog.store(files)
+                issued = patient_key("A", "X", "")
+                given = {"patient_id": "A", "issuer_of_patient_id": "X"}
+                await catalog.move(study_to(issued, key_of("1.2.1", _B), **given))
+                before = await listing(catalog)
+                taker = arrival_of(4, "A", "X", instance="1.9.9")
+                [outcome] = await catalog.store([taker], policy)
+                assert outcome.status == ("kept" if policy.same_instance == "keep" else "conflict")
+                instance = place_of(files[2]).instance
+                if outcome.place:
+                    assert (outcome.place.instance, outcome.place.patient) == (instance, issued)
+                else:
+                    assert outcome.refusal == Refusal(Level.INSTANCE, "1.9.9", (instance,), (issued,), same_place=True)
+                assert await listing(catalog) == before
+                for patient in await found_by(catalog, Level.PATIENT):
+                    await catalog.delete(Level.PATIENT, patient)
+                await catalog.undo_move("m")
                 await catalog.forget_garbage([*await catalog.garbage()])
 
         self.run(test)

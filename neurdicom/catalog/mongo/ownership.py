@@ -8,6 +8,7 @@ from neurdicom.catalog.mongo.edits import forget_edits, rename_history
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.stored_moves import StoredMoves
 from neurdicom.catalog.mongo.unit import UnitOfWork
+from neurdicom.catalog.takeover import claims_along
 from neurdicom.dicom.identity import PatientClaim, belonging, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 
@@ -137,9 +138,54 @@ async def settle_names(unit: UnitOfWork, moves: Sequence[tuple[str, str, str]], 
     stored = StoredMoves(unit)
     for study, former, patient in moves:
         if former not in owners.get(study, {}).values():
-            await rename_edits(unit, study, former, patient)
-            await stored.rename(study, former, patient)
+            studies = await rename(unit, stored, study, former, patient)
+            await follow_claims(unit, study, studies, former, patient)
     for study, former, patient in reversed(moves):
         if patient not in owners.get(study, {}).values():
-            await rename_edits(unit, study, patient, former)
-            await stored.rename(study, patient, former)
+            await rename(unit, stored, study, patient, former)
+
+
+async def rename(unit: UnitOfWork, moves: StoredMoves, study: str, former: str, patient: str) -> set[str]:
+    """Rename edits and moves of a study that goes over to another patient, and of those that were split off it.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    moves : StoredMoves
+        The moves in force.
+    study : str
+        Study Instance UID.
+    former, patient : str
+        Ids of the patient until now, and from now on.
+
+    Returns
+    -------
+    set of str
+        Study Instance UIDs of all of them.
+    """
+    studies = await moves.going_along(study, former, patient)
+    for uid in sorted(studies):
+        await rename_edits(unit, uid, former, patient)
+    await moves.rename(studies, former, patient)
+    return studies
+
+
+async def follow_claims(unit: UnitOfWork, study: str, studies: Collection[str], former: str, patient: str) -> None:
+    """Write the claims of studies that go over to another patient with one that they were split off.
+
+    Parameters
+    ----------
+    unit : UnitOfWork
+        The running write.
+    study : str
+        Study Instance UID of that one, whose claims are written already.
+    studies : collection of str
+        Study Instance UIDs of all of them.
+    former, patient : str
+        Ids of the patient until now, and from now on.
+    """
+    known = await load_claims(unit, studies)
+    split_off = set(studies) - {study}
+    of_study = known.get(study, {})
+    await write_claims(unit, {uid: claims_along(known.get(uid, {}), of_study, former, patient) for uid in split_off})

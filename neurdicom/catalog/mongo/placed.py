@@ -10,9 +10,10 @@ from neurdicom.catalog.mongo.origins import MovedOrigin, Origin
 from neurdicom.catalog.mongo.ownership import (
     Claims,
     as_entries,
+    follow_claims,
     forget_edits_of_gone,
     load_claims,
-    rename_edits,
+    rename,
     touch_claims,
     with_claim,
     write_claims,
@@ -137,23 +138,28 @@ class _PlacedArrival:
     async def _take_over(self, claims: Claims, former: str, patient: str) -> list[SeriesPart]:
         """Let another patient take over the study, wherever moves have placed its series; return its parts."""
         unit, study = self._unit, self._new.study
-        rows = [one["_id"] for one in await unit.all("studies", {"uid": study}, "_id")]
+        studies = await self._moves.going_along(study, former, patient)
+        rows = [one["_id"] for one in await unit.among("studies", studies, "_id", by="uid")]
         parts = await parts_below(unit, Level.STUDY, rows)
-        moved_away = [one.path[2] for one in await self._moves.where({"uids": {"$in": [study]}}) if len(one.path) > 2]
-        series = [one["_id"] for one in await unit.among("series", set(moved_away), "_id", by="uid")]
+        named = await self._moves.where({"uids": {"$in": sorted(studies)}})
+        moved_away = {one.path[2] for one in named if len(one.path) > 2}
+        series = [one["_id"] for one in await unit.among("series", moved_away, "_id", by="uid")]
         parts = await whole(unit, [*parts, *await parts_below(unit, Level.SERIES, series)])
+        going = {(former, uid) for uid in studies}
         parts = [
             part
             for part in parts
-            if (former, study) in ((part.natural.patient, part.natural.study), (part.owner, part.study))
+            if not going.isdisjoint(((part.natural.patient, part.natural.study), (part.owner, part.study)))
         ]
-        intent = Intent(claims={study: as_entries(claims)}, moves=[(study, former, patient)])
+        before = await load_claims(unit, studies - {study}) | {study: claims}
+        intent = Intent(moves=[(study, former, patient)])
+        intent.claims = {uid: as_entries(before.get(uid, {})) for uid in studies}
         intent.origins = [part.id for part in parts]
         intent.touched = {(Level.PATIENT, former), (Level.PATIENT, patient)}
         await unit.announce(intent)
         await write_claims(unit, {study: with_claim(claims, self._origin.claim)})
-        await rename_edits(unit, study, former, patient)
-        await self._moves.rename(study, former, patient)
+        await follow_claims(unit, study, studies, former, patient)
+        await rename(unit, self._moves, study, former, patient)
         await self._moves.forget_demographics()
         await Relocation(unit, self._moves).run(parts, rekey=True, know=False)
         await forget_edits_of_gone(unit, [former])

@@ -1,6 +1,6 @@
 """Decisions about arrivals, before anything is written: where each lies, and what is not stored."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -144,7 +144,7 @@ class Planner:
         else:
             owner = belonging(origin.claim, known)
         path = (owner.patient, new.study, new.series, new.instance)
-        go = partial(moved, study=new.study, former=owner.moved_from, patient=owner.patient)
+        go = partial(moved, studies={new.study}, former=owner.moved_from, patient=owner.patient)
         there = next((each for each in self._named(Level.INSTANCE, new.instance) if go(each) == path), None)
         if there is not None:
             old = self.known[Level.INSTANCE][new.instance][there]
@@ -232,21 +232,22 @@ def path_of(document: Document) -> Path:
     return (document["patient"], *(uid_of(key) for key in document.get("above", {}).values()), document["uid"])
 
 
-def moved(path: Path, study: str, former: str | None, patient: str) -> Path:
-    """Return the path of an entity after a study went over to another patient.
+def moved(path: Path, studies: Collection[str], former: str | None, patient: str) -> Path:
+    """Return the path of an entity after studies went over to another patient.
 
     Parameters
     ----------
     path : tuple of str
         Path of any entity before.
-    study : str
-        Study Instance UID.
+    studies : collection of str
+        Study Instance UIDs.
     former : str or None
-        Id of the patient that the study had; None where nothing went over.
+        Id of the patient that the studies had; None where nothing went over.
     patient : str
-        Id of the patient that it has now.
+        Id of the patient that they have now.
     """
-    return (patient, *path[1:]) if former is not None and path[:2] == (former, study) else path
+    goes = former is not None and path[0] == former and len(path) > 1 and path[1] in studies
+    return (patient, *path[1:]) if goes else path
 
 
 def _known(document: Document) -> Known:

@@ -20,26 +20,26 @@ _LEVELS = tuple(CONFLICT_LEVELS.values())
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """Takeover of a study by another patient, to look up places as they would be after it.
+    """Studies that would go over to another patient: one, and what was split off it.
 
     Attributes
     ----------
     moves : StoredMoves
         The moves as they would be.
-    study : str
-        Study Instance UID.
+    studies : set of str
+        Study Instance UIDs.
     former, patient : str
-        Ids of the patient that it has, and of the other one.
+        Ids of the patient that they have, and of the other one.
     """
 
     moves: StoredMoves
-    study: str
+    studies: set[str]
     former: str
     patient: str
 
     def after(self, path: Path) -> Path:
-        """Return a natural path as it would be after the takeover."""
-        return moved(path, self.study, self.former, self.patient)
+        """Return a natural path as it would be."""
+        return moved(path, self.studies, self.former, self.patient)
 
     async def place(self, path: Path) -> Path:
         """Find the place of a natural path after the takeover."""
@@ -114,8 +114,9 @@ class ArrivalSite:
         former = owner.moved_from
         takeover = None
         if former is not None:
-            moves = await moves.after_takeover(new.study, former, owner.patient)
-            takeover = TakeOver(moves, new.study, former, owner.patient)
+            studies = await moves.going_along(new.study, former, owner.patient)
+            moves = await moves.after_takeover(studies, former, owner.patient)
+            takeover = TakeOver(moves, studies, former, owner.patient)
         natural = NaturalSeries(owner.patient, new.study, new.series)
         placement = await moves.placement(natural)
         entities: dict[Level, list[tuple[Path, Document]]] = {}

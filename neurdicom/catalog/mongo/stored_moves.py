@@ -1,7 +1,6 @@
 """The collections of moves: one document for each edit, so that its moves are made and taken back in one step."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,6 +9,8 @@ from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.moves import Move, NaturalSeries, Placement, placing, subject_of
 from neurdicom.catalog.projection import to_json
+from neurdicom.catalog.takeover import going_along, renamed
+from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
@@ -84,8 +85,8 @@ class StoredMoves:
         found = await self.where({"uids": {"$in": sorted(studies)}}) if studies else []
         return {uid for move in found for uid in move.studies} & set(studies)
 
-    async def after_takeover(self, study: str, former: str, patient: str) -> "StoredMoves":
-        """Return the moves as they would be after a takeover of a study, to look up placements.
+    async def going_along(self, study: str, former: str, patient: str) -> set[str]:
+        """Find the studies that go over to another patient with one (`takeover.going_along`).
 
         Parameters
         ----------
@@ -94,9 +95,26 @@ class StoredMoves:
         former, patient : str
             Ids of the patient until now, and from then on.
         """
+        found, count = {study}, 0
+        while len(found) > count:
+            count = len(found)
+            keys = [key_of(uid, each) for uid in sorted(found) for each in (former, patient)]
+            found = going_along(await self.where({"studies": {"$in": keys}}), study, former, patient)
+        return found
+
+    async def after_takeover(self, studies: Collection[str], former: str, patient: str) -> "StoredMoves":
+        """Return the moves as they would be if studies went over to another patient, to look up placements.
+
+        Parameters
+        ----------
+        studies : collection of str
+            Study Instance UIDs.
+        former, patient : str
+            Ids of the patient until now, and from then on.
+        """
         after = StoredMoves(self._unit)
-        for one in await self._unit.all("moves", {"uids": {"$in": [study]}}):
-            moves = [_renamed(_move(each), study, former, patient) for each in one["moves"]]
+        for one in await self._unit.all("moves", _naming(studies, former)):
+            moves = [renamed(_move(each), studies, former, patient) for each in one["moves"]]
             after._renamed.append(one | _members(moves))
         return after
 
@@ -129,7 +147,8 @@ class StoredMoves:
     async def forget_demographics(self) -> None:
         """Delete the demographics of patients that nothing is moved to any more."""
         known = {one["_id"] for one in await self._unit.all("moved_patients", {}, "_id")}
-        left = {move.patient for move in await self.where({"patients": {"$in": sorted(known)}})} if known else ()
+        moved_to = await self._unit.all("moves", {"patients": {"$in": sorted(known)}}, "patients") if known else []
+        left = {patient for one in moved_to for patient in one["patients"]}
         await self._unit.remove("moved_patients", known.difference(left))
         self._demographics.clear()
 
@@ -168,19 +187,19 @@ class StoredMoves:
             where = {"_id": {"$in": sorted(set(edits))}}
             await self._unit["moves"].update_many(where, {"$inc": {"changes": 1}}, session=self._unit.session)
 
-    async def rename(self, study: str, former: str, patient: str) -> None:
-        """Rename the subjects and target studies of moves where another patient takes a study over.
+    async def rename(self, studies: Collection[str], former: str, patient: str) -> None:
+        """Rename what moves are of, and the studies that series go to, where studies go over to another patient.
 
         Parameters
         ----------
-        study : str
-            Study Instance UID.
+        studies : collection of str
+            Study Instance UIDs.
         former, patient : str
             Ids of the patient until now, and from now on.
         """
-        for one in await self._unit.all("moves", {"uids": {"$in": [study]}}):
+        for one in await self._unit.all("moves", _naming(studies, former)):
             before = [_move(each) for each in one["moves"]]
-            after = [_renamed(move, study, former, patient) for move in before]
+            after = [renamed(move, studies, former, patient) for move in before]
             if after != before:
                 await self._unit["moves"].update_one(
                     {"_id": one["_id"]}, {"$set": _members(after)}, session=self._unit.session
@@ -188,16 +207,14 @@ class StoredMoves:
         self._known.clear()
 
 
+def _naming(studies: Collection[str], patient: str) -> Document:
+    """Write MongoDB's filter for the edits whose moves name studies of a patient."""
+    uids = sorted(studies)
+    return {"$or": [{"uids": {"$in": uids}}, {"studies": {"$in": [key_of(uid, patient) for uid in uids]}}]}
+
+
 def _of_patient(patient: str, attributes: Mapping[str, Value]) -> Document:
     return {"_id": patient, "attributes": to_json(dict(attributes)).decode()}
-
-
-def _renamed(move: Move, study: str, former: str, patient: str) -> Move:
-    if move.level is not Level.PATIENT and move.path[:2] == (former, study):
-        move = replace(move, path=(patient, *move.path[1:]))
-    if move.level is Level.SERIES and (move.patient, move.study) == (former, study):
-        move = replace(move, patient=patient)
-    return move
 
 
 def _members(moves: Sequence[Move]) -> Document:

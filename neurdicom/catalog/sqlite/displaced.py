@@ -94,6 +94,36 @@ def shown_file(tx: Transaction, series: int, uid: str) -> InstanceFile | None:
     return InstanceFile(*row) if row else None
 
 
+def shown_instead(tx: Transaction, pk: int) -> InstanceFile:
+    """Find the file that is shown in the place of a file by its row: that itself, unless it is displaced."""
+    row = tx.db.execute(f"{_SELECT} WHERE instance.pk = ?", (pk,)).fetchone()
+    if row:
+        return InstanceFile(*row)
+    series, uid = tx.db.execute("SELECT parent, uid FROM displaced WHERE pk = ?", (pk,)).fetchone()
+    shown = shown_file(tx, series, uid)
+    if shown is None:
+        raise LookupError(f"the instance {uid} has a displaced file, and none that is shown")
+    return shown
+
+
+def displaced_file(tx: Transaction, series: int, uid: str, below: str) -> InstanceFile | None:
+    """Find a displaced file of a series by the UID of its instance and the digest of its natural key.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    series : int
+        Row of the series.
+    uid, below : str
+        The two parts of its natural key.
+    """
+    row = tx.db.execute(
+        f"{_SELECT_DISPLACED} WHERE parent = ? AND uid = ? AND digest = ?", (series, uid, below)
+    ).fetchone()
+    return _displaced(row) if row else None
+
+
 def _displaced(row: Sequence[Any]) -> InstanceFile:
     pk, parent, origin, sha256, blob, received, uid, digest = row
     return InstanceFile(pk, parent, origin, sha256, blob, received, uid, digest, is_shown=False)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 import orjson
 
 from neurdicom.catalog.outcomes import ambiguous
-from neurdicom.catalog.sqlite.parts import keys_by, parts_below
+from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, parts_below
 from neurdicom.dicom.identity import SEPARATOR, PatientClaim, is_key, key_of
 from neurdicom.dicom.query.attributes import Level
 
@@ -157,6 +157,12 @@ def rows_of_all(db: sqlite3.Connection, level: Level, references: Iterable[str])
         present = shared(db, level, missing)
         missing = [one for one in missing if one in present]
     return direct + [(one, pk) for one in missing for pk in rows_of(db, level, one)]
+
+
+def parts_in(db: sqlite3.Connection, study_uids: Iterable[str]) -> list[OriginPart]:
+    """List the origins in all studies that have one of several UIDs."""
+    rows = [pk for uid in sorted(set(study_uids)) for pk in rows_of(db, Level.STUDY, uid)]
+    return [part for pk in rows for part in parts_below(db, Level.STUDY, pk)]
 
 
 def shared(db: sqlite3.Connection, level: Level, uids: Collection[str]) -> set[str]:

@@ -18,8 +18,8 @@ from neurdicom.catalog.moves import (
 from neurdicom.catalog.requested_moves import series_moves, study_moves
 from neurdicom.catalog.shown import merged
 from neurdicom.catalog.sqlite.demographics import claims_of_parts, know_demographics
-from neurdicom.catalog.sqlite.lookup import any_moved, keys_of, row_of
-from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, parts_below, parts_moved_to, parts_via
+from neurdicom.catalog.sqlite.lookup import any_moved, keys_of, parts_in, row_of
+from neurdicom.catalog.sqlite.parts import OriginPart, keys_by, moved_parts, parts_below, parts_moved_to
 from neurdicom.catalog.sqlite.relocation import RowRelocation
 from neurdicom.catalog.sqlite.rows import CHOSEN, json_of
 from neurdicom.catalog.sqlite.stored_moves import MoveTable
@@ -116,11 +116,19 @@ class Mover:
         removed = self._tx.moves.remove(edit)
         if not removed:
             return None
-        moved = RowRelocation(self._tx).run(_whole(self._db, parts_via(self._db, edit)))
+        moved = RowRelocation(self._tx).run(_whole(self._db, self._parts_by(removed)))
         self._tx.moves.forget_demographics()
         for study_uid in dict.fromkeys(uid for move in removed for uid in move.studies):
             self._tx.entities.forget_claims(study_uid)
         return moved
+
+    def _parts_by(self, moves: Sequence[Move]) -> list[OriginPart]:
+        """List the parts that lie somewhere by the moves of an edit."""
+        if any(move.from_now_on for move in moves):
+            parts = moved_parts(self._db)  # of any study
+        else:
+            parts = parts_in(self._db, [move.studies[-1] for move in moves if move.studies])
+        return [part for part in parts if part.moved and moves[0].edit in part.moved.via]
 
 
 def moves_of(db: sqlite3.Connection, level: Level, reference: str) -> list[Move]:

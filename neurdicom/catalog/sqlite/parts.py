@@ -89,11 +89,6 @@ def parts_moved_to(db: sqlite3.Connection, patient: str) -> list[OriginPart]:
     return _parts(db.execute(_SELECT.format(tables=_TABLES[Level.PATIENT], condition=condition), (patient,)))
 
 
-def parts_via(db: sqlite3.Connection, edit: str) -> list[OriginPart]:
-    """List the origins that an edit has placed, by the arrival of their earliest instances."""
-    return [part for part in moved_parts(db) if part.moved and edit in part.moved.via]
-
-
 def moved_parts(db: sqlite3.Connection) -> list[OriginPart]:
     """List all origins that moves have placed, by the arrival of their earliest instances."""
     tables = "origin CROSS JOIN series ON series.pk = origin.parent CROSS JOIN study ON study.pk = series.parent"

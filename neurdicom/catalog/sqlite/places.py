@@ -38,7 +38,7 @@ class Decision:
     known : bool
         True if the claim is stored already.
     refusal : Refusal or None
-        Why it can't be stored, or may not by the policy.
+        Why it can't be stored, or may not by the policy; this is decided once its study is with its patient.
     """
 
     place: Place
@@ -86,6 +86,7 @@ def decide(db: sqlite3.Connection, ids: ShownIds, moves: MoveTable, new: NewInst
     instances = ids.namesakes(Level.INSTANCE, new.instance)
     instance = next((one for one in instances if series and one.parent == series.pk), None)
     refusal = None
+    refuses = policy.conflicts == "refuse" and owner.moved_from is None
     for level, own, named in (
         (Level.STUDY, study, studies),
         (Level.SERIES, series, all_series),
@@ -94,7 +95,7 @@ def decide(db: sqlite3.Connection, ids: ShownIds, moves: MoveTable, new: NewInst
         others = [one for one in named if one is not own]
         key = placement.study_key if level is Level.STUDY else place.key(level)
         same_key = [one for one in others if f"{uid_of(key)}{SEPARATOR}{one.digest}" == key]
-        if same_key or (policy.conflicts == "refuse" and own is None and others):
+        if same_key or (refuses and own is None and others):
             refusal = refusal_of(db, level, same_key or others)
             break
     if refusal is None and owner.moved_from and study:

@@ -1,7 +1,7 @@
 """Relocation of natural series: their instances go to the series, study and patient where moves place them."""
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -256,18 +256,18 @@ def know_missing(tx: Transaction, patients: Iterable[str]) -> None:
 
 
 def renamed_paths(
-    parts: Iterable[OriginPart], study_uid: str, former: str, to: str
+    parts: Iterable[OriginPart], studies: Collection[str], former: str, to: str
 ) -> dict[NaturalSeries, NaturalSeries]:
-    """Map the natural series of a study that another patient takes over to their new natural paths.
+    """Map the natural series of studies that go over to another patient to those that they are from now on.
 
     Parameters
     ----------
     parts : iterable of OriginPart
         Parts of any studies.
-    study_uid : str
-        UID of the study.
+    studies : collection of str
+        UIDs of the studies.
     former, to : str
-        Ids of the patient that it had, and of the one that it has from now on.
+        Ids of the patient that they had, and of the one that they have from now on.
     """
-    of = [part.natural for part in parts if (part.natural.patient, part.natural.study) == (former, study_uid)]
+    of = [part.natural for part in parts if part.natural.patient == former and part.natural.study in studies]
     return {natural: replace(natural, patient=to) for natural in of}

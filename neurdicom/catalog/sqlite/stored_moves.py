@@ -2,8 +2,8 @@
 
 import sqlite3
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import orjson
@@ -11,6 +11,8 @@ import orjson
 from neurdicom.catalog.moves import Move, NaturalSeries, Placement, placement_edits, placing, subject_of
 from neurdicom.catalog.projection import to_json
 from neurdicom.catalog.records import Edit
+from neurdicom.catalog.takeover import going_along, renamed
+from neurdicom.dicom.identity import key_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
 
@@ -135,27 +137,53 @@ class MoveTable:
             "INSERT OR REPLACE INTO moved_patient VALUES (?, ?)", (patient, to_json(dict(attributes)).decode())
         )
 
-    def rename(self, study_uid: str, former: str, to: str) -> None:
-        """Rename the subjects and target studies of moves where a study goes over to another patient.
+    def going_along(self, study_uid: str, former: str, to: str) -> set[str]:
+        """Find the studies that go over to another patient with one (`takeover.going_along`).
 
         Parameters
         ----------
         study_uid : str
             UID of the study.
         former, to : str
-            Ids of the patient that had the study, and of the one that takes it over.
+            Ids of the patient that it had, and of the one that it has from now on.
         """
         rows = self._db.execute(
-            "SELECT number, document FROM move WHERE study_uid = ?1 OR target_uid = ?1", (study_uid,)
+            f"SELECT document FROM move WHERE {_OF_SERIES} AND document ->> '$.is_split' AND patient IN (?, ?)",
+            (former, to),
+        )
+        splits = [Move.from_document(orjson.loads(document)) for (document,) in rows]
+        return going_along(splits, study_uid, former, to)
+
+    def studies_of(self, studies: Collection[str]) -> set[str]:
+        """List the UIDs of the studies in which series lie whose files name some studies, by UID: these, and others."""
+        rows = self._db.execute(
+            "SELECT DISTINCT target_uid FROM move WHERE study_uid IN (SELECT value FROM json_each(?))"
+            " AND target_uid <> ''",
+            (orjson.dumps(list(studies)).decode(),),
+        )
+        return {*studies, *(uid for (uid,) in rows)}
+
+    def rename(self, studies: Collection[str], former: str, to: str) -> None:
+        """Rename what moves are of, and the studies that series go to, where studies go over to another patient.
+
+        Parameters
+        ----------
+        studies : collection of str
+            UIDs of the studies.
+        former, to : str
+            Ids of the patient that their files said to be of, and of the one that they are of from now on.
+        """
+        keys = [key_of(uid, former) for uid in studies]
+        rows = self._db.execute(
+            "SELECT number, document FROM move WHERE study_uid IN (SELECT value FROM json_each(?1))"
+            f" OR target_uid IN (SELECT value FROM json_each(?1)) OR ({_OF_SERIES}"
+            " AND document ->> '$.before' IN (SELECT value FROM json_each(?2)))",
+            (orjson.dumps(list(studies)).decode(), orjson.dumps(keys).decode()),
         ).fetchall()
         for number, document in rows:
             move = Move.from_document(orjson.loads(document))
-            after = move
-            if move.path[:2] == (former, study_uid):
-                after = replace(after, path=(to, *move.path[1:]))
-            if move.level is Level.SERIES and (move.patient, move.study) == (former, study_uid):
-                after = replace(after, patient=to)
-            if after is not move:
+            after = renamed(move, studies, former, to)
+            if after != move:
                 self._db.execute(
                     "UPDATE move SET subject = ?, patient = ?, document = ? WHERE number = ?",
                     (after.subject, after.patient, _document(after), number),

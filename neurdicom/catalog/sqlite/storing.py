@@ -5,7 +5,7 @@ An arrival whose claims are known changes no attribute above it: it is looked up
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from neurdicom.catalog.claims import OriginClaims, with_edits
 from neurdicom.catalog.outcomes import KEEP_ALL, Refusal, Status, StoreOutcome, StorePolicy
@@ -22,21 +22,53 @@ from neurdicom.catalog.sqlite.displaced import (
     remove_displaced,
     show_last,
     shown_file,
+    shown_instead,
 )
 from neurdicom.catalog.sqlite.entities import COMPRESSION
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, key_range, shared
 from neurdicom.catalog.sqlite.origins import OriginRow, find_origin
-from neurdicom.catalog.sqlite.parts import displaced_keys, parts_below
+from neurdicom.catalog.sqlite.parts import displaced_keys
 from neurdicom.catalog.sqlite.places import Decision, decide, refusal_of
 from neurdicom.catalog.sqlite.refresh import edits_of_all
 from neurdicom.catalog.sqlite.relocation import know_missing
 from neurdicom.catalog.sqlite.rows import add_keys, marks
 from neurdicom.catalog.sqlite.shown_ids import Namesake
-from neurdicom.catalog.sqlite.takeover import goes_over, take_over
+from neurdicom.catalog.sqlite.takeover import follow_claims, take_over
 from neurdicom.catalog.sqlite.transaction import Transaction
 from neurdicom.dicom.identity import SEPARATOR, PatientClaim, Place, earlier_keys, is_key, uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import Value
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """An arrival: its row, its file, what this claims of the levels above, and the policy of storing."""
+
+    pk: int
+    new: NewInstance
+    claims: OriginClaims
+    policy: StorePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """The place of an arrival, the file that is shown there, its own earlier one, and if its UID is nowhere else."""
+
+    place: Place
+    there: InstanceFile | None
+    old: InstanceFile | None
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """Why an arrival is not stored: the instance in its place stays, or something of its UIDs is elsewhere."""
+
+    status: Status
+    site: _Site
+    level: Level | None = None
+    refusal: Refusal | None = None
+    aside: str = ""
 
 
 class ArrivalWriter:
@@ -68,34 +100,49 @@ class ArrivalWriter:
         return self._with_shared(outcomes)
 
     def _store_one(self, pk: int, new: NewInstance, policy: StorePolicy) -> StoreOutcome:
-        claims = OriginClaims.from_arrival(new)
-        origin = self._origins.get(claims.digest) or find_origin(self._db, claims.digest)
-        decision: Decision | None = None
-        if origin is None:
-            decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
-            place, series = decision.place, decision.series
-        else:
-            self._origins[claims.digest] = origin
-            place, series = origin.place_of(new.instance), origin.series
-        # Until the arrival is stored, its study belongs to the former patient.
-        former = decision.moved_from if decision else None
-        present = Place.of(former, new.study, new.series, new.instance) if former else place
-        there, alone = self._find(present, series)
-        old = self._own(there, present)
-        # A file of another natural series in its place keeps it out only under the policies `keep` and `refuse`.
-        met = old
-        if there is not None and policy.same_instance in ("keep", "refuse") and self._stays(there, former, new.study):
-            met = old or there
-        if met is not None and (left_out := self._left_out(met, new, policy, present)):
-            return left_out
-        refusal = decision.refusal if decision else self._meets_another(place, policy, there, alone)
-        if refusal:
-            return self._unstored("conflict", new, None, refusal)
-        if decision is not None and former:
-            # The replaced instance is removed only afterwards, so that the takeover finds its parents and its edits.
-            origin = self._make(claims, decision, new, policy, pk)
-            there, alone = self._find(origin.place_of(new.instance), origin.series)
-            old = self._own(there, origin.place_of(new.instance))
+        arrival = _Arrival(pk, new, OriginClaims.from_arrival(new), policy)
+        digest = arrival.claims.digest
+        origin = self._origins.get(digest) or find_origin(self._db, digest)
+        if origin is not None:
+            self._origins[digest] = origin
+            return self._store_at(arrival, self._find(origin.place_of(new.instance), origin.series), origin)
+        decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
+        if decision.moved_from:
+            return self._take_over(arrival, decision, decision.moved_from)
+        return self._store_at(arrival, self._find(decision.place, decision.series), decision)
+
+    def _store_at(self, arrival: "_Arrival", site: "_Site", where: OriginRow | Decision) -> StoreOutcome:
+        left_out = self._left_out(arrival, site, where)
+        return self._answer(arrival.new, left_out) if left_out else self._write(arrival, site, where)
+
+    def _take_over(self, arrival: "_Arrival", decision: Decision, former: str) -> StoreOutcome:
+        """Give the study of an arrival to another patient, and store it; take this back where it is left out then."""
+        tx, new, patient = self._tx, arrival.new, decision.place.patient
+        if decision.refusal:
+            return self._unstored("conflict", new, None, decision.refusal)
+        tx.entities.finish()
+        self._db.execute("SAVEPOINT takeover")
+        split_off = take_over(tx, new.study, former, patient)
+        self._know_claim(new, decision.claim, patient)
+        follow_claims(tx, new.study, split_off, former, patient)
+        self._origins.clear()
+        after = decide(self._db, tx.ids, tx.moves, new, arrival.policy)
+        site = self._find(after.place, after.series)
+        left_out = self._left_out(arrival, site, after)
+        if left_out is None:
+            self._db.execute("RELEASE takeover")
+            return self._write(arrival, site, after, taken=True)
+        tx.entities.finish()  # what is still to be counted is taken back as well
+        self._db.execute("ROLLBACK TO takeover")
+        self._db.execute("RELEASE takeover")
+        self._origins.clear()
+        self._former.clear()
+        return self._answer(new, left_out, taken_back=True)
+
+    def _write(
+        self, arrival: "_Arrival", site: "_Site", where: OriginRow | Decision, *, taken: bool = False
+    ) -> StoreOutcome:
+        pk, new, there, old = arrival.pk, arrival.new, site.there, site.old
         if there is not None:
             self._tx.entities.uncount(there.parent)
         if old is not None:
@@ -103,23 +150,20 @@ class ArrivalWriter:
         other = there if there is not old else None
         if other is not None:
             displace(self._tx, other)
-        if decision is not None and not former:
-            origin = self._make(claims, decision, new, policy, pk)
-        if origin is None:
-            raise LookupError(f"the instance {new.instance} has no origin")
+        origin = self._make(arrival, where) if isinstance(where, Decision) else where
         place = origin.place_of(new.instance)
         if old is not None and old is there:
             shown = place.instance if is_key(old.id) else old.id
         else:
-            shown = new.instance if alone else self._tx.ids.take(Level.INSTANCE, *_parts(place.instance))
+            shown = new.instance if site.alone else self._tx.ids.take(Level.INSTANCE, *_parts(place.instance))
         self._insert(pk, shown, place, origin, new)
-        if decision is not None and self._tx.moves.any:
+        if isinstance(where, Decision) and self._tx.moves.any:
             natural = origin.natural.patient
             elsewhere = {origin.place.patient} - {natural}
-            know_missing(self._tx, elsewhere | ({natural} if former else set()))
+            know_missing(self._tx, elsewhere | ({natural} if taken else set()))
         is_shown = not self._tx.moves.any or self._is_last(pk, origin, new.instance)
         if old is not None:
-            return self._replaced(old, new, place, policy)
+            return self._replaced(old, new, place, arrival.policy)
         if other is None:
             return StoreOutcome("stored", None, place)
         return (
@@ -137,13 +181,6 @@ class ArrivalWriter:
             self._tx.entities.touch(Level.STUDY, origin.study)
         return last_of(files).pk == pk
 
-    def _stays(self, there: InstanceFile, former: str | None, study_uid: str) -> bool:
-        """Tell whether a file stays in the place of an arrival when that takes its study over."""
-        if former is None or not self._tx.moves.any:
-            return True
-        parts = parts_below(self._db, Level.SERIES, there.parent)
-        return all(goes_over(part, study_uid, former) for part in parts if part.pk == there.origin)
-
     def _own(self, there: InstanceFile | None, place: Place) -> InstanceFile | None:
         """Find the file of the same natural instance in a place, shown or displaced."""
         uid, below = _parts(place.instance)
@@ -157,8 +194,13 @@ class ArrivalWriter:
         self._tx.add_garbage([unused] if unused else [], aside)
         return StoreOutcome("replaced", unused, place, aside=aside, previous=old.sha256)
 
-    def _find(self, place: Place, series: int | None) -> tuple[InstanceFile | None, bool]:
-        """Find the file that is shown in a place, and tell whether no other place has its UID."""
+    def _find(self, place: Place, series: int | None) -> "_Site":
+        """Find what is in the place of an arrival, in a series by its row."""
+        there, alone = self._find_shown(place, series)
+        return _Site(place, there, self._own(there, place), alone)
+
+    def _find_shown(self, place: Place, series: int | None) -> tuple[InstanceFile | None, bool]:
+        """Find the instance that is shown in a place, and tell whether its UID is nowhere else."""
         uid = uid_of(place.instance)
         file = file_of(self._tx, uid)
         if file is None and self._tx.ids.any_shared(Level.INSTANCE):
@@ -173,31 +215,51 @@ class ArrivalWriter:
             return None, True
         return (file, True) if file.parent == series else (None, False)
 
-    def _left_out(self, old: InstanceFile, new: NewInstance, policy: StorePolicy, place: Place) -> StoreOutcome | None:
-        """Return the outcome of an arrival that a file in its place keeps out; None if it does not."""
-        if self._tx.moves.any:
-            place = self._place_of(old)
-        if old.sha256 == new.blob.sha256:
-            return self._unstored("duplicate", new, place)
-        if policy.same_instance in ("keep", "earlier"):
-            return self._unstored("kept", new, place, aside=policy.place_of("kept", new.blob.key))
-        if policy.same_instance == "refuse":
-            holder = Namesake(self._shown_instead(old).pk, old.parent, old.id, "")
-            refusal = refusal_of(self._db, Level.INSTANCE, [holder], same_place=True)
-            return self._unstored("conflict", new, None, refusal)
-        return None
+    def _left_out(self, arrival: "_Arrival", site: "_Site", where: OriginRow | Decision) -> "_LeftOut | None":
+        """Decide whether an arrival is not stored: an instance in its place stays, or it is refused."""
+        policy, met = arrival.policy, site.old
+        if policy.same_instance in ("keep", "refuse"):
+            # The file of another series, which moves have put in its place, keeps it out only where none is replaced.
+            met = site.old or site.there
+        if met is not None:
+            if met.sha256 == arrival.new.blob.sha256:
+                return _LeftOut("duplicate", site)
+            if policy.same_instance in ("keep", "earlier"):
+                return _LeftOut("kept", site, aside=policy.place_of("kept", arrival.new.blob.key))
+            if policy.same_instance == "refuse":
+                return _LeftOut("conflict", site, Level.INSTANCE)
+        refusal = where.refusal if isinstance(where, Decision) else self._meets_another(site, policy)
+        return _LeftOut("conflict", site, refusal.level, refusal) if refusal else None
 
-    def _shown_instead(self, file: InstanceFile) -> InstanceFile:
-        """Find the file that is shown in the place of a file: itself unless it is displaced."""
-        return file if file.is_shown else shown_file(self._tx, file.parent, uid_of(file.id)) or file
+    def _answer(self, new: NewInstance, left_out: "_LeftOut", *, taken_back: bool = False) -> StoreOutcome:
+        """Write the outcome for an arrival that is not stored.
 
-    def _meets_another(
-        self, place: Place, policy: StorePolicy, old: InstanceFile | None, alone: bool
-    ) -> Refusal | None:
-        """Refuse an instance of a known series whose UID others have, if the policy says so, or digests are equal."""
-        if old is not None or alone:
+        Parameters
+        ----------
+        new : NewInstance
+            The arrival.
+        left_out : _LeftOut
+            Why it is not stored.
+        taken_back : bool
+            True if this was decided with its study at another patient, who does not have it.
+        """
+        refusal, level, there = left_out.refusal, left_out.level, left_out.site.there
+        if refusal is not None and taken_back:
+            refusal = refusal_of(self._db, refusal.level, self._tx.ids.namesakes(refusal.level, refusal.uid))
+        if refusal is not None or there is None:
+            return self._unstored(left_out.status, new, None, refusal)
+        there = shown_instead(self._tx, there.pk) if taken_back else there
+        if level is not None:
+            holder = Namesake(there.pk, there.parent, there.id, "")
+            return self._unstored("conflict", new, None, refusal_of(self._db, level, [holder], same_place=True))
+        place = self._place_of(there) if self._tx.moves.any or taken_back else left_out.site.place
+        return self._unstored(left_out.status, new, place, aside=left_out.aside)
+
+    def _meets_another(self, site: "_Site", policy: StorePolicy) -> Refusal | None:
+        """Refuse an instance of a known series whose UID is elsewhere, where the policy or a digest forbids it."""
+        if site.there is not None or site.alone:
             return None
-        uid, digest = _parts(place.instance)
+        uid, digest = _parts(site.place.instance)
         others = self._tx.ids.namesakes(Level.INSTANCE, uid)
         same_key = [one for one in others if one.digest == digest]
         if same_key or policy.conflicts == "refuse":
@@ -216,32 +278,28 @@ class ArrivalWriter:
         return StoreOutcome(status, unused, place, refusal, aside if unused else "")
 
     def _place_of(self, file: InstanceFile) -> Place:
-        """Look up the place of a file's instance by moves."""
+        """Look up where an instance lies, which moves may have placed elsewhere than its file says."""
         above = ", ".join(KEY[level] for level in Level)
-        keys = self._db.execute(
-            f"SELECT {above} FROM {TABLES[Level.INSTANCE]} WHERE instance.pk = ?", (self._shown_instead(file).pk,)
-        )
+        keys = self._db.execute(f"SELECT {above} FROM {TABLES[Level.INSTANCE]} WHERE instance.pk = ?", (file.pk,))
         return Place(*keys.fetchone())
 
-    def _make(
-        self, claims: OriginClaims, decision: Decision, new: NewInstance, policy: StorePolicy, pk: int
-    ) -> OriginRow:
-        """Write the claim, the origin and the entities above an arrival of an unknown origin."""
-        is_known, claim, patient = decision.known, decision.claim, decision.place.patient
-        if decision.moved_from:
-            take_over(self._tx, new.study, decision.moved_from, patient)
-            self._origins.clear()
-            decision = decide(self._db, self._tx.ids, self._tx.moves, new, policy)
-        if not is_known:
-            self._db.execute(
-                "INSERT INTO claim SELECT ?, ?, ?, ?, ?, coalesce(max(number), 0) + 1 FROM claim WHERE study_uid = ?",
-                (new.study, claim.key, claim.patient_id, claim.issuer, patient, new.study),
-            )
-            self._former.clear()
+    def _make(self, arrival: "_Arrival", decision: Decision) -> OriginRow:
+        """Write what an arrival of an unknown origin changes above it."""
+        if not decision.known:
+            self._know_claim(arrival.new, decision.claim, decision.place.patient)
         if self._tx.moves.any:
-            self._origins.clear()  # a new part may give its series another key
-        origin = self._origins[claims.digest] = self._tx.entities.make_origin(claims, decision, pk)
+            self._origins.clear()  # the keys of a series may become those of another part
+        origin = self._tx.entities.make_origin(arrival.claims, decision, arrival.pk)
+        self._origins[arrival.claims.digest] = origin
         return origin
+
+    def _know_claim(self, new: NewInstance, claim: PatientClaim, patient: str) -> None:
+        """Store the claim of an arrival, which belongs to a patient."""
+        self._db.execute(
+            "INSERT INTO claim SELECT ?, ?, ?, ?, ?, coalesce(max(number), 0) + 1 FROM claim WHERE study_uid = ?",
+            (new.study, claim.key, claim.patient_id, claim.issuer, patient, new.study),
+        )
+        self._former.clear()
 
     def _insert(self, pk: int, shown: str, place: Place, origin: OriginRow, new: NewInstance) -> None:
         given = new.attributes

@@ -1,14 +1,20 @@
 """A study that goes to another patient, of whom a later file says more than those before."""
 
-from neurdicom.catalog.sqlite.parts import OriginPart, moved_parts, parts_below
+from collections.abc import Collection, Iterable
+
+from neurdicom.catalog.sqlite.lookup import claims_of, parts_in
+from neurdicom.catalog.sqlite.parts import OriginPart
 from neurdicom.catalog.sqlite.relocation import RowRelocation, renamed_paths
 from neurdicom.catalog.sqlite.transaction import Transaction
+from neurdicom.catalog.takeover import claims_along
 from neurdicom.dicom.identity import SEPARATOR, is_key, key_of, uid_of
 from neurdicom.dicom.query.attributes import Level
 
 
-def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> None:
-    """Give the study of a patient, with all claims on it, to another, and change its keys, edits and moves.
+def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> set[str]:
+    """Give the study of a patient, with all claims on it, to another; keys follow, and edits and moves with them.
+
+    So do the studies that were split off it.
 
     Parameters
     ----------
@@ -18,26 +24,55 @@ def take_over(tx: Transaction, study_uid: str, former: str, to: str) -> None:
         UID of the study.
     former, to : str
         Ids of the patient that the study had, and of the one that it has from now on.
+
+    Returns
+    -------
+    set of str
+        UIDs of these studies, whose claims are left to `follow_claims`.
     """
     tx.db.execute("UPDATE claim SET patient = ? WHERE study_uid = ? AND patient = ?", (to, study_uid, former))
     tx.ids.changed = True
-    if tx.moves.any:
-        _take_over_parts(tx, study_uid, former, to)
-    else:
+    if not tx.moves.any:
         _take_over_row(tx, study_uid, former, to)
+        return set()
+    studies = tx.moves.going_along(study_uid, former, to)
+    _take_over_parts(tx, studies, former, to)
+    return studies - {study_uid}
 
 
-def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> None:
-    """Give all natural series of the study to the patient, wherever moves have placed them."""
-    parts = [part for part in moved_parts(tx.db) if goes_over(part, study_uid, former)]
-    row = _row(tx, study_uid, former)
-    if row is not None:
-        inside = [part for part in parts_below(tx.db, Level.STUDY, row[0]) if goes_over(part, study_uid, former)]
-        parts = list({part.pk: part for part in (*parts, *inside)}.values())
-    renamed = renamed_paths(parts, study_uid, former, to)
-    tx.moves.rename(study_uid, former, to)
+def follow_claims(tx: Transaction, study_uid: str, split_off: Iterable[str], former: str, to: str) -> None:
+    """Write the claims of studies that go over to another patient with one that they were split off.
+
+    Parameters
+    ----------
+    tx : Transaction
+        The transaction.
+    study_uid : str
+        UID of that study, whose claims are written already.
+    split_off : iterable of str
+        UIDs of the others.
+    former, to : str
+        Ids of the patient that they had, and of the one that they have from now on.
+    """
+    source = claims_of(tx.db, study_uid)
+    for uid in sorted(split_off):
+        claims = claims_along(claims_of(tx.db, uid), source, former, to)
+        tx.db.execute("DELETE FROM claim WHERE study_uid = ?", (uid,))
+        tx.db.executemany(
+            "INSERT INTO claim VALUES (?, ?, ?, ?, ?, ?)",
+            [(uid, one.key, one.patient_id, one.issuer, of, n) for n, (one, of) in enumerate(claims.items(), 1)],
+        )
+
+
+def _take_over_parts(tx: Transaction, studies: Collection[str], former: str, to: str) -> None:
+    """Give all natural series of studies to the patient, wherever moves have placed them."""
+    there = parts_in(tx.db, tx.moves.studies_of(studies))
+    parts = [part for part in there if _goes_over(part, studies, former)]
+    renamed = renamed_paths(parts, studies, former, to)
+    tx.moves.rename(studies, former, to)
     tx.moves.forget_demographics()
-    tx.edits.adopt(Level.STUDY, key_of(study_uid, to), (key_of(study_uid, former),))
+    for uid in sorted(studies):
+        tx.edits.adopt(Level.STUDY, key_of(uid, to), (key_of(uid, former),))
     for before, after in renamed.items():
         tx.edits.adopt(Level.SERIES, after.key, (before.key,))
         if tx.edits.any:
@@ -47,19 +82,22 @@ def _take_over_parts(tx: Transaction, study_uid: str, former: str, to: str) -> N
     RowRelocation(tx).run(parts, renamed, know=False)
 
 
-def goes_over(part: OriginPart, study_uid: str, former: str) -> bool:
-    """Tell whether a takeover of a patient's study concerns a part, or the study that moves gave it to.
+def _goes_over(part: OriginPart, studies: Collection[str], former: str) -> bool:
+    """Tell whether a part, or the study that moves gave it to, goes over with studies of a patient.
 
     Parameters
     ----------
     part : OriginPart
         The part.
-    study_uid : str
-        UID of the study.
+    studies : collection of str
+        UIDs of the studies.
     former : str
-        Id of the patient that it has until then.
+        Id of the patient that they have until then.
     """
-    return (former, study_uid) in ((part.natural.patient, part.natural.study), (part.owner, part.study_uid))
+    natural = part.natural
+    return (natural.patient == former and natural.study in studies) or (
+        part.owner == former and part.study_uid in studies
+    )
 
 
 def _instance_uids(tx: Transaction, origins: list[int]) -> set[str]:

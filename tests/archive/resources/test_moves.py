@@ -142,6 +142,20 @@ def test_a_patient_that_was_merged_away(archive: Archive) -> None:
     assert archive.get(f"/patients/{wrong.patient}").json()["images_count"] == 1
 
 
+def test_an_id_that_is_percent_encoded_is_redirected_too(archive: Archive) -> None:
+    wrong, right = instance(), instance()
+    stored(archive, wrong, right)
+    post(archive, f"/patients/{wrong.patient}/merge", {"into": right.patient})
+    encoded = f"%{ord(wrong.patient[0]):02x}{wrong.patient[1:]}"
+    for path in ("", "/studies", f"/studies?limit=1&patient_name=/{wrong.patient}", "/edits?"):
+        answer = archive.client.request("GET", f"/api/patients/{encoded}{path}")
+        assert answer.request.url.raw_path.decode().startswith(f"/api/patients/%{ord(wrong.patient[0]):02x}")
+        assert answer.status_code == 308, (path, answer.text)
+        assert answer.headers["Location"] == f"/api/patients/{right.patient}{path}"
+    followed = archive.client.get(f"/api/patients/{encoded}/studies?limit=1", follow_redirects=True)
+    assert [study["patient"] for study in followed.json()] == [right.patient]
+
+
 def test_an_edit_is_undone_where_it_is_listed(archive: Archive) -> None:
     wrong, right = instance(), instance()
     stored(archive, wrong, right)

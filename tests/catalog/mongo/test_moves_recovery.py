@@ -33,6 +33,7 @@ BEFORE = [
     arrival(7, patient="p3", study="1.2.7", series="2.7"),
     arrival_of(8, study="1.2.8", series="2.8"),
     arrival_of(9, study="1.2.8", series="2.9"),
+    arrival_of(10, study="1.2.8", series="2.10"),
 ]
 EDITS = [
     (Level.STUDY, key_of("1.2.1", "p1"), {"study_description": "EDITED"}),
@@ -45,6 +46,7 @@ MOVED: list[MoveRequest] = [
     merge("p1", "p2", "first", from_now_on=True),
     series_to("1.2.7", "2.5", "series"),
     series_to(key_of("1.2.8", _NONE), "2.7", "taken"),
+    split(["2.10"], "2.25.10", "off"),
 ]
 #: Of a file that is displaced, of one that is shown, beside one that was moved, of a new study, and of another series.
 STORED = [
@@ -54,7 +56,7 @@ STORED = [
     arrival(12, study="1.2.9", series="2.12", modality="US"),
     arrival(13, patient="p2", study="1.2.2", series="1.2.1.1", instance="1.9.6"),
 ]
-#: The first tells whose a study is, to which a series was moved, and whose own series was.
+#: The first tells whose a study is, to which a series was moved, and which another was split off.
 TAKEOVER = [arrival_of(15, "A", study="1.2.8", series="2.8"), arrival_of(16, study="1.2.8", series="2.9")]
 REQUESTS = [
     merge("p2", "p3", "second"),
