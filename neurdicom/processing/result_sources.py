@@ -188,6 +188,11 @@ class SourceObserver:
         await self._aside.forget(place, [*present, *changed])
         await self.bring_in_step([*back, *(record for record in known if record is not None)])
 
+    async def on_shown_again(self, series: str) -> None:
+        """Bring back results of a series, by its key, whose sources were displaced and are shown again."""
+        for key in sorted({series, *await self._catalog.keys(Level.SERIES, series)}):
+            await self.on_brought_back(_place_of_displaced(key))
+
     async def on_moved(self, moved: Sequence[MovedSeries]) -> None:
         """Let results follow the series of their sources; those of files that are displaced there are set aside."""
         for one in moved:

@@ -20,6 +20,7 @@ from tests.support.moves import edit_of, post
 from tests.support.processing_jobs import JobsClient
 from tests.support.results import Counter, finished, ids
 from tests.support.server import Server
+from tests.support.trash import sha
 
 PLUGIN = "test.moved"
 
@@ -219,6 +220,25 @@ def test_results_of_what_is_displaced_outlive_another_merge(archive: Archive) ->
     archive.delete(edit_of(archive, f"/patients/{third.patient}"))
     archive.delete(edit_of(archive, f"/patients/{second.patient}"))
     for one in made.both:
+        assert results(archive, patient=one.patient) == {kept[one.patient]}
+
+
+@pytest.mark.parametrize("way", ["restored", "uploaded"])
+def test_results_of_a_version_are_shown_while_it_is_current(archive: Archive, way: str) -> None:
+    first, second = collision("PatientID").both
+    for one in (first, second):
+        upload(archive.client, one.file)
+    kept = {one.patient: run(archive, one.key("instance")).headers["X-Result-Id"] for one in (first, second)}
+    post(archive, f"/patients/{first.patient}/merge", {"into": second.patient})
+    instance = f"/instances/{second.uid('instance')}"
+    for one in (first, second, first):
+        if way == "uploaded":
+            upload(archive.client, one.file)
+        else:
+            assert archive.client.post(f"/api{instance}/versions/{sha(one.file)}/restore").status_code == 200
+        assert results(archive, patient=second.patient) == {kept[one.patient]}
+    archive.delete(edit_of(archive, f"/patients/{second.patient}"))
+    for one in (first, second):
         assert results(archive, patient=one.patient) == {kept[one.patient]}
 
 

@@ -139,6 +139,9 @@ class SetAsideObserver(Protocol):
             Place of its files in the blob store.
         """
 
+    async def on_shown_again(self, series: str) -> None:
+        """Show again what was derived from files of a series, by its key, that moves had displaced; may be repeated."""
+
     async def on_brought_back(self, place: str) -> None:
         """Show again what was hidden at a place; may be repeated."""
 

@@ -24,6 +24,7 @@ from neurdicom.archive.trash.entry import (
 from neurdicom.archive.trash.files import SetAsideFiles
 from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.archive.trash.recovery import TrashRecovery
+from neurdicom.archive.trash.renewal import VersionRenewer
 from neurdicom.archive.trash.restoring import EntryRestorer, edits_of_gone
 from neurdicom.archive.trash.versions import VersionService
 from neurdicom.archive.verify.guard import FileGuard
@@ -95,7 +96,10 @@ class TrashService:
         self._records = TrashRecords(catalog.documents)
         files = SetAsideFiles(catalog, blobs)
         self._discarder = EntryDiscarder(catalog, blobs, garbage, self._records, observer)
-        self.versions = VersionService(catalog, blobs, self._records, observer, self._discarder, guard, checker, days)
+        renewer = VersionRenewer(catalog, blobs, garbage)
+        self.versions = VersionService(
+            catalog, blobs, self._records, observer, self._discarder, guard, checker, renewer, days
+        )
         self._restorer = EntryRestorer(
             catalog, blobs, garbage, self._records, self.versions, self._discarder, observer, checker
         )

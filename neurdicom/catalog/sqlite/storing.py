@@ -87,7 +87,8 @@ class ArrivalWriter:
         met = old
         if there is not None and policy.same_instance in ("keep", "refuse") and self._stays(there, former, new.study):
             met = old or there
-        if met is not None and (left_out := self._left_out(met, new, policy, present)):
+        comes_again = _comes_again(there, old, new, policy) if former is None else False
+        if met is not None and not comes_again and (left_out := self._left_out(met, new, policy, present)):
             return left_out
         refusal = decision.refusal if decision else self._meets_another(place, policy, there, alone)
         if refusal:
@@ -119,8 +120,11 @@ class ArrivalWriter:
             elsewhere = {origin.place.patient} - {natural}
             know_missing(self._tx, elsewhere | ({natural} if former else set()))
         is_shown = not self._tx.moves.any or self._is_last(pk, origin, new.instance)
-        if old is not None:
+        if old is not None and not (comes_again and other):
             return self._replaced(old, new, place, policy)
+        if old is not None and other is not None:
+            self._tx.add_garbage([old.blob])
+            return StoreOutcome("replaced", old.blob, place, previous=other.sha256)
         if other is None:
             return StoreOutcome("stored", None, place)
         return (
@@ -299,6 +303,13 @@ class ArrivalWriter:
             replace(one, place=replace(one.place, shared=_shared_of(one.place, uids))) if one.place else one
             for one in outcomes
         ]
+
+
+def _comes_again(there: InstanceFile | None, old: InstanceFile | None, new: NewInstance, policy: StorePolicy) -> bool:
+    """Tell whether an arrival has the bytes of a displaced file, which are shown by it instead of another's."""
+    if there is None or old is None or old.is_shown or old.sha256 != new.blob.sha256:
+        return False
+    return policy.shows_again(new, old.blob, there.sha256, there.received)
 
 
 def _parts(key: str) -> tuple[str, str]:
