@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol, Self
 
-from neurdicom.catalog.records import Edit
+from neurdicom.catalog.records import Edit, Entity
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import UID_KEYWORD, Level, snake_case
 
 #: Kind of the entries of earlier versions; the others have the name of the level that was deleted.
@@ -118,6 +119,24 @@ class TrashEntry:
 def to_iso(time: datetime) -> str:
     """Write a time as entries have it: ISO 8601 in UTC, to the millisecond."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def goes_with(entry: TrashEntry, level: Level, entity: Entity) -> bool:
+    """Tell whether an entity may go with what an entry says is being deleted: it is that, lies below it, or above it.
+
+    Parameters
+    ----------
+    entry : TrashEntry
+        The entry.
+    level : Level
+        Level of the entity.
+    entity : Entity
+        The entity.
+    """
+    if entry.patient != entity["id" if level is Level.PATIENT else Level.PATIENT.value]:
+        return False
+    own = [uid_of(entity["key" if each is level else each.value]) for each in (*level.above, level)][1:]
+    return all(entry.uids[name] == uid for name, uid in uids_of(level, *own).items() if name in entry.uids)
 
 
 class SetAsideObserver(Protocol):
