@@ -219,7 +219,7 @@ def compose_archive(
         search=search,
         query=QueryService(catalog),
         targets=TargetService(catalog, search),
-        edit=EditService(catalog, [moves]),
+        edit=EditService(catalog, [moves], trash),
         moves=moves,
         trash=trash,
         remove=RemoveService(catalog, garbage, trash, results.sources),

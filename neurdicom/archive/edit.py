@@ -37,6 +37,13 @@ class EditSource(Protocol):
         """
 
 
+class EditObserver(Protocol):
+    """Observer of edits, which keeps those of what is being deleted."""
+
+    async def take_along(self, level: Level, entity: Entity) -> None:
+        """Let the edits of an entity, which has just been edited, go with what is being deleted of it."""
+
+
 class EditService:
     """Service that edits entities, and undoes edits; the stored files are never changed.
 
@@ -46,10 +53,13 @@ class EditService:
         Has the entities, and the edits of their attributes.
     further : sequence of EditSource
         Sources of edits of other kinds.
+    trash : EditObserver, optional
+        Is told of what is edited while it is deleted.
     """
 
-    def __init__(self, catalog: Catalog, further: Sequence[EditSource] = ()) -> None:
+    def __init__(self, catalog: Catalog, further: Sequence[EditSource] = (), trash: EditObserver | None = None) -> None:
         self._catalog = catalog
+        self._trash = trash
         self._sources: tuple[EditSource, ...] = (catalog, *further)
 
     async def change(self, level: Level, entity: str, changes: Mapping[str, Any], *, user: str) -> Entity:
@@ -80,10 +90,14 @@ class EditService:
         Invalid
             A field is unknown, of another level or not editable, or its value is wrong; the error names it.
         """
-        key = (await get_entity(self._catalog, level, entity))["key"]
+        before = await get_entity(self._catalog, level, entity)
+        key = before["key"]
         checked = check_changes(level, changes)
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         known = await self._catalog.edit(level, key, checked, user=user, time=now)
+        if known and self._trash is not None:
+            await self._trash.take_along(level, before)
+        # Only now: it may have been deleted without the edit, which is not acknowledged then.
         edited = await self._catalog.get(level, key) if known else None
         if edited is None:
             raise NotFound(f"the {level} {entity!r} was deleted meanwhile")

@@ -82,8 +82,10 @@ class Catalog(MovingCatalog, ABC):
         An instance lies where its own file says (`dicom.identity.belonging` decides whose it is); the same UID in
         another place is another entity. Attributes are those of `catalog.shown`: the answers of the catalog follow from
         the stored files, the order of their arrival and the edits alone. A replacement counts as the latest arrival.
-        Counts stay exact. The same instance may occur twice in one call. What is not stored changes nothing: a refused,
-        kept or duplicate arrival leaves no claim on its study, and no study goes over to its patient.
+        The bytes of a displaced file that arrive again become current (`StorePolicy.shows_again`), and the other file
+        is displaced. Counts stay exact. The same instance may occur twice in one call. What is not stored changes
+        nothing: a refused, kept or duplicate arrival leaves no claim on its study, and no study goes over to its
+        patient.
         Whatever the policy says, an arrival is refused whose key another place of its UID has, by the same digest.
 
         Parameters

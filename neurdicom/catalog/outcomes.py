@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from neurdicom.catalog.records import NewInstance
 from neurdicom.dicom.identity import Place
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import Ambiguous
@@ -53,6 +54,21 @@ class StorePolicy:
         """
         is_version = status == "replaced" or (status == "kept" and self.same_instance == "earlier")
         return version_place(blob) if is_version and self.keep_versions else ""
+
+    def shows_again(self, new: NewInstance, displaced: str, sha256: str, received: str) -> bool:
+        """Tell whether an arrival with the bytes of a displaced file makes these current again, under its own key.
+
+        Parameters
+        ----------
+        new : NewInstance
+            The arrival.
+        displaced : str
+            Key of the blob of the displaced file.
+        sha256, received : str
+            SHA-256 and time of arrival of the file that is shown instead.
+        """
+        is_other = new.blob.key != displaced and new.blob.sha256 != sha256
+        return self.same_instance == "version" and is_other and new.received >= received
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,8 @@ class StoreOutcome:
     Attributes
     ----------
     status : {"stored", "replaced", "duplicate", "kept", "conflict"}
-        `duplicate`: the same instance with the same SHA-256 was there. `kept`: with other bytes, and the earlier ones
+        `duplicate`: the same instance with the same SHA-256 was there; if it was displaced, and is shown again by this
+        arrival, `replaced`. `kept`: with other bytes, and the earlier ones
         stay. `conflict`: refused, for the reason in `refusal`.
     unused : str or None
         Key of the blob that no instance refers to any more: the earlier one for a replacement, otherwise the arrival's

@@ -6,10 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
+from neurdicom.archive.trash.records import TrashRecords
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.moves import MovedSeries
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.coordination import RetryQueue
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result import KeptResult
 from neurdicom.processing.result_files import ResultFiles
@@ -94,6 +96,7 @@ class SourceObserver:
             self._files.is_clean = False
 
     async def _look_at(self, name: str, value: str, place: str) -> None:
+        await self._look_at_displaced(name, value, place)
         kept = 0
         while True:
             async with self._changes:
@@ -102,6 +105,31 @@ class SourceObserver:
             if not records:
                 return
             kept += sum((name, value) in record.terms() for record in left)
+
+    async def _look_at_displaced(self, name: str, value: str, place: str) -> None:
+        """Let results whose sources were displaced go with these."""
+        async with self._changes:
+            for displaced in await self._aside.places(_DISPLACED):
+                async for records, _ in self._aside.pages(displaced):
+                    named = [record for record in records if (name, value) in record.terms()]
+                    await self._let_go(displaced, await self._gone(named), place)
+
+    async def _gone(self, records: Sequence[KeptResult]) -> list[KeptResult]:
+        """Select the results whose sources are neither shown nor displaced."""
+        provenance = Provenance(self._catalog)
+        valid = await provenance.still_valid(records)
+        dead = [record for record, is_valid in zip(records, valid, strict=True) if not is_valid]
+        return [record for record in dead if not await provenance.is_displaced(record)]
+
+    async def _let_go(self, displaced: str, gone: Sequence[KeptResult], place: str = "") -> None:
+        """Set results at a place of displaced ones aside elsewhere, or delete them."""
+        if not gone:
+            return
+        if place:
+            await self._aside.put(place, gone, [])
+        await self._aside.forget(displaced, [record.id for record in gone])
+        if not place:
+            await self._files.remove([key for record in gone for key in record.keys])
 
     async def bring_in_step(self, records: Sequence[KeptResult], place: str = "") -> list[KeptResult]:
         """Delete records whose sources or tools are gone, and remove deleted DICOM instances from the others.
@@ -157,9 +185,12 @@ class SourceObserver:
         """Check all records and files, after a crash."""
         for place in await self._aside.places(_DISPLACED):
             async for records, _ in self._aside.pages(place):
-                # The others are displaced still, or lie in the trash with what they are displaced by.
                 valid = await Provenance(self._catalog).still_valid(records)
                 await self._bring_back(place, [one for one, is_valid in zip(records, valid, strict=True) if is_valid])
+                gone = await self._gone(records)
+                trash = await self._studies_in_trash() if gone else set()
+                lost = [] if None in trash else [one for one in gone if uid_of(one.study or "") not in trash]
+                await self._let_go(place, lost)
         dead, keys = 0, set[str]()
         async for records in self._records.all():
             left = await self.bring_in_step(records)
@@ -169,6 +200,11 @@ class SourceObserver:
         orphans = await self._files.sweep(keys | await self._aside.files())
         if dead or orphans:
             log.info("%d results whose sources are gone and %d unused files were deleted", dead, orphans)
+
+    async def _studies_in_trash(self) -> set[str | None]:
+        """List the UIDs of the studies of which the trash has something; None stands for whole patients."""
+        entries, _ = await TrashRecords(self._catalog.documents).page(limit=None)
+        return {entry.uids.get("study_instance_uid") for entry in entries}
 
     # -- the trash -------------------------------------------------------------------------------------------
 
@@ -204,6 +240,11 @@ class SourceObserver:
         # Before the next step, which sets aside again at the same place what is displaced still.
         await self._aside.forget(place, [*present, *changed])
         await self.bring_in_step([*back, *(record for record in known if record is not None)])
+
+    async def on_shown_again(self, series: str) -> None:
+        """Bring back results of a series, by its key, whose sources were displaced and are shown again."""
+        for key in sorted({series, *await self._catalog.keys(Level.SERIES, series)}):
+            await self.on_brought_back(_place_of_displaced(key))
 
     async def on_moved(self, moved: Sequence[MovedSeries]) -> None:
         """Update the places of results whose sources have moved; those of displaced sources are set aside."""

@@ -11,6 +11,7 @@ from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_places import one
 from neurdicom.testing.catalog_suite import CatalogSuite
 from neurdicom.testing.move_requests import (
+    again_after,
     colliding,
     displaced,
     found_by,
@@ -18,6 +19,9 @@ from neurdicom.testing.move_requests import (
     merge,
     shown_blob,
 )
+
+#: The policy by which deleted files are restored.
+RESTORING = StorePolicy(same_instance="earlier", keep_versions=True)
 
 
 class DisplacedContract(CatalogSuite):
@@ -136,6 +140,56 @@ class DisplacedContract(CatalogSuite):
             await catalog.undo_move("m")
             for new in (other, files[2]):
                 assert await shown_blob(catalog, place_of(new).instance) == new.blob.key
+
+        self.run(test)
+
+    def test_the_bytes_of_a_displaced_file_that_arrive_again_are_shown(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(files := colliding())
+            await catalog.edit(Level.INSTANCE, place_of(files[0]).instance, {"image_comments": "a"}, user="v", time="t")
+            await catalog.move(merge("p1", "p2"))
+            before = await listing(catalog)
+            again = again_after(7, files[0])
+            for policy in (StorePolicy(same_instance="keep"), StorePolicy(same_instance="refuse"), RESTORING):
+                [outcome] = await catalog.store([again], policy)
+                assert outcome == StoreOutcome("duplicate", again.blob.key), policy
+            early = replace(again, received=files[0].received)
+            assert await catalog.store([early]) == [StoreOutcome("duplicate", again.blob.key)], (
+                "arrived before the other"
+            )
+            assert await listing(catalog) == before
+            [outcome] = await catalog.store([again], StorePolicy(keep_versions=True))
+            assert outcome == StoreOutcome("replaced", files[0].blob.key), "the bytes stay, under another key"
+            assert outcome.previous == files[2].blob.sha256
+            assert await catalog.garbage() == {files[0].blob.key: ""}
+            for key in (place_of(files[0]).instance, place_of(files[2]).instance):
+                assert await shown_blob(catalog, key) == again.blob.key
+                assert await catalog.displaced(key) == [displaced(files[2])]
+            assert (await one(catalog, Level.PATIENT, "p2"))["images_count"] == 3
+            after = await listing(catalog)
+            await catalog.clear()
+            await catalog.store([*files[1:], again])
+            assert await listing(catalog) == after
+            other = again_after(9, files[2])
+            [outcome] = await catalog.store([other])
+            assert (outcome.status, outcome.unused, outcome.previous) == ("replaced", files[2].blob.key, "sha-1")
+            assert await shown_blob(catalog, "1.9.1") == other.blob.key
+            assert await catalog.displaced("1.9.1") == [displaced(again)]
+            await catalog.undo_move("m")
+            for new in (again, other):
+                assert await shown_blob(catalog, place_of(new).instance) == new.blob.key
+
+        self.run(test)
+
+    def test_the_bytes_that_are_shown_and_displaced_are_duplicates(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            files = [arrival(1, sha256="same"), arrival(3, patient="p2", instance="1.9.1", sha256="same")]
+            await catalog.store(files)
+            await catalog.move(merge("p1", "p2"))
+            for file in files:
+                again = again_after(7, file)
+                assert await catalog.store([again]) == [StoreOutcome("duplicate", again.blob.key)]
+            assert await shown_blob(catalog, "1.9.1") == files[1].blob.key
 
         self.run(test)
 

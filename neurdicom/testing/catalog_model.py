@@ -66,7 +66,9 @@ class CatalogModel(HistoryModel):
         before = {go(path): path for path in self.files}
         old, other = after.files.get(natural), after.instances.get(path)
         there = self._place_of(before[after.naturals[path][0]]) if other else path
-        if old is not None and old.blob.sha256 == new.blob.sha256:
+        is_same = old is not None and old.blob.sha256 == new.blob.sha256
+        comes_again = is_same and self._comes_again(natural, path, new, policy) and owner.moved_from is None
+        if is_same and not comes_again:
             return self._left_out("duplicate", new, self.place_at(there))
         if other is not None:
             if policy.same_instance == "keep" or (policy.same_instance == "earlier" and old is not None):
@@ -87,13 +89,20 @@ class CatalogModel(HistoryModel):
         self.garbage.pop(new.blob.key, None)
         self.settle()
         if old is not None:
-            aside = policy.place_of("replaced", old.blob.key)
+            aside = "" if comes_again else policy.place_of("replaced", old.blob.key)
             self.garbage[old.blob.key] = aside
             return StoreOutcome("replaced", old.blob.key, self.place_at(path), aside=aside)
         if other is None:
             return StoreOutcome("stored", None, self.place_at(path))
         is_shown = self.naturals[path][0] == natural
         return StoreOutcome("replaced" if is_shown else "kept", None, self.place_at(path))
+
+    def _comes_again(self, natural: Path, path: Path, new: NewInstance, policy: StorePolicy) -> bool:
+        """Tell whether an arrival with the bytes of the file there, if that is displaced, makes these current."""
+        if self.naturals.get(path, [natural])[0] == natural:
+            return False
+        shown = self.instances[path]
+        return policy.shows_again(new, self.files[natural].blob.key, shown.blob.sha256, shown.received)
 
     def _place_of(self, natural: Path) -> Path:
         """Return where a file lies, by its natural path."""

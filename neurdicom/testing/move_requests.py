@@ -1,6 +1,7 @@
 """Requests of moves, and the answers of a catalog that contract suites compare before and after them."""
 
 from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from neurdicom.catalog.base import Catalog
@@ -272,6 +273,24 @@ def displaced(new: NewInstance) -> DisplacedFile:
     DisplacedFile
     """
     return DisplacedFile(place_of(new).instance, new.blob, new.received)
+
+
+def again_after(number: int, file: NewInstance) -> NewInstance:
+    """Make an arrival of the bytes of another, later than a file of a number.
+
+    Parameters
+    ----------
+    number : int
+        The number, as `arrival` takes it.
+    file : NewInstance
+        The arrival whose bytes it has.
+
+    Returns
+    -------
+    NewInstance
+    """
+    later = arrival(number)
+    return replace(file, blob=replace(file.blob, key=later.blob.key), received=later.received)
 
 
 async def shown_blob(catalog: Catalog, instance: str) -> str:

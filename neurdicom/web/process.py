@@ -135,6 +135,8 @@ class ToolHandler(ApiHandler):
         texts = decode_arguments(self.request.query_arguments)
         if not self.body:
             return texts, {}
+        if self.operation is None or not self.operation.content:  # whoever sends them means something by them
+            raise Malformed("a GET has no body: send the parameters in the query, or with POST", field="body")
         content_type = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
             for name, given in (await self.form_body()).items():

@@ -74,24 +74,24 @@ class RestoreVersionHandler(ApiHandler):
     @operation(
         "Make an earlier version of an instance the current one",
         tag="instances",
-        description="The one that is current now becomes an earlier version.",
+        description="The one that is current now becomes an earlier version. One of another series that a move put in "
+        "the same place can be chosen, too; undoing the move parts them again.",
         answers={
             200: json_answer("The instance.", entity_schema(Level.INSTANCE)),
-            409: "It is the current version, is being deleted, or is of another series that was moved here.",
+            409: "It is the current version, is being deleted, or another one arrived at the same moment.",
             410: "Its file is gone, or damaged.",
         },
     )
     async def post(self, instance: str, sha256: str) -> None:
         """Restore a version."""
         version = await self.trash.versions.find(instance, sha256)
-        if version.displaced is not None:
-            raise Conflict(
-                f"the version {version.sha256} is of another series, which a move has put in this place; undo the move"
-            )
-        if version.entry is None:
+        if version.is_current:
             raise Conflict(f"the version {version.sha256} is the current one")
-        await self.trash.restore(version.entry.id)
-        self.send_json(await self.search.get(Level.INSTANCE, version.entry.entity))
+        if version.entry is None:
+            await self.trash.versions.renew(instance, version)
+        else:
+            await self.trash.restore(version.entry.id)
+        self.send_json(await self.search.get(Level.INSTANCE, version.entry.entity if version.entry else instance))
 
 
 def _to_api(version: InstanceVersion) -> dict[str, Any]:

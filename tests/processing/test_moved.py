@@ -12,6 +12,7 @@ from pydicom.uid import generate_uid
 
 from neurdicom.catalog.moves import MoveRequest
 from neurdicom.catalog.sqlite import SqliteCatalog
+from neurdicom.dicom.query.attributes import Level
 from neurdicom.testing.move_requests import merge
 from tests.support.api import install, upload
 from tests.support.archive_client import Archive
@@ -20,6 +21,8 @@ from tests.support.moves import edit_of, post
 from tests.support.processing_jobs import JobsClient
 from tests.support.results import Counter, finished, ids
 from tests.support.server import Server
+from tests.support.trash import sha
+from tests.support.waiting import wait_for
 
 PLUGIN = "test.moved"
 
@@ -42,14 +45,19 @@ def killed(data: Path) -> Iterator[Archive]:
         server.kill()
 
 
-def run(archive: Archive, instance: str) -> httpx.Response:
-    answer = archive.client.get(f"/api/instances/{instance}/process/by_plugin/{PLUGIN}")
+def run(archive: Archive, instance: str, **params: str) -> httpx.Response:
+    answer = archive.client.get(f"/api/instances/{instance}/process/by_plugin/{PLUGIN}", params=params)
     assert answer.status_code == 200, answer.text
     return answer
 
 
 def results(archive: Archive, **filters: str) -> set[str]:
     return ids(archive.client.get("/api/results", params=filters))
+
+
+def result_files(server: Server) -> set[Path]:
+    """Files of results."""
+    return {path for path in (server.data / "results").rglob("*") if path.is_file()}
 
 
 def of(archive: Archive, result: str) -> tuple[Any, ...]:
@@ -219,6 +227,90 @@ def test_results_of_what_is_displaced_outlive_another_merge(archive: Archive) ->
     archive.delete(edit_of(archive, f"/patients/{third.patient}"))
     archive.delete(edit_of(archive, f"/patients/{second.patient}"))
     for one in made.both:
+        assert results(archive, patient=one.patient) == {kept[one.patient]}
+
+
+@pytest.mark.parametrize("level", ["patients", "studies", "series", "instances"])
+@pytest.mark.parametrize("way", ["purged", "emptied", "restored"])
+def test_results_of_what_is_displaced_go_with_it(tmp_path: Path, level: str, way: str) -> None:
+    with Server(tmp_path / "data") as server:
+        archive = Archive(server)
+        install(archive.client, Counter(tmp_path / "calls").archive(PLUGIN))
+        first, second = collision("PatientID").both
+        for one in (first, second):
+            upload(archive.client, one.file)
+        answers = {one.patient: run(archive, one.key("instance"), give="image") for one in (first, second)}
+        kept = {patient: answer.headers["X-Result-Id"] for patient, answer in answers.items()}
+        wait_for(lambda: results(archive), "both results", holds=lambda found: found == {*kept.values()})
+        files = result_files(server)
+        assert files
+        post(archive, f"/patients/{first.patient}/merge", {"into": second.patient})
+        edit = edit_of(archive, f"/patients/{second.patient}")
+        assert result_files(server) == files
+        names = {"studies": "study", "series": "series", "instances": "instance"}
+        whole = first.key(names[level]) if level in names else second.patient
+        purge = {"purge": "true"} if way == "purged" else {}
+        assert archive.client.delete(f"/api/{level}/{whole}", params=purge).status_code == 204
+        if way == "purged":
+            assert result_files(server) == set()
+            return
+        assert result_files(server) == files
+        [entry] = archive.get("/trash").json()
+        if way == "emptied":
+            archive.delete(f"/trash/{entry['id']}")
+            assert result_files(server) == set()
+            return
+        assert archive.client.post(f"/api/trash/{entry['id']}/restore").status_code == 200
+        assert results(archive) == {kept[second.patient]}
+        archive.delete(edit)
+        for one in (first, second):
+            assert results(archive, patient=one.patient) == {kept[one.patient]}
+        assert result_files(server) == files
+
+
+@pytest.mark.parametrize("is_purged", [True, False], ids=["purged", "trash"])
+def test_results_of_what_is_displaced_go_with_it_after_a_kill(tmp_path: Path, *, is_purged: bool) -> None:
+    first, second = collision("PatientID").both
+
+    async def behind() -> None:
+        """Delete the study as a server does that dies just afterwards."""
+        catalog = SqliteCatalog(tmp_path / "data" / "catalog.sqlite")
+        await catalog.open()
+        await catalog.delete(Level.STUDY, first.key("study"), aside="" if is_purged else "trash/gone")
+        await catalog.close()
+
+    with killed(tmp_path / "data") as archive:
+        install(archive.client, Counter(tmp_path / "calls").archive(PLUGIN))
+        for one in (first, second):
+            upload(archive.client, one.file)
+            run(archive, one.key("instance"), give="image")
+        wait_for(lambda: len(results(archive)), "both results", holds=lambda count: count == 2)
+        post(archive, f"/patients/{first.patient}/merge", {"into": second.patient})
+        files = result_files(archive.server)
+    asyncio.run(behind())
+    with killed(tmp_path / "data") as archive:
+        assert results(archive) == set()
+        left = result_files(archive.server)
+        assert left < files
+        assert len(left) == (0 if is_purged else 1), "those of the other were of what is shown no more"
+
+
+@pytest.mark.parametrize("way", ["restored", "uploaded"])
+def test_results_of_a_version_are_shown_while_it_is_current(archive: Archive, way: str) -> None:
+    first, second = collision("PatientID").both
+    for one in (first, second):
+        upload(archive.client, one.file)
+    kept = {one.patient: run(archive, one.key("instance")).headers["X-Result-Id"] for one in (first, second)}
+    post(archive, f"/patients/{first.patient}/merge", {"into": second.patient})
+    instance = f"/instances/{second.uid('instance')}"
+    for one in (first, second, first):
+        if way == "uploaded":
+            upload(archive.client, one.file)
+        else:
+            assert archive.client.post(f"/api{instance}/versions/{sha(one.file)}/restore").status_code == 200
+        assert results(archive, patient=second.patient) == {kept[one.patient]}
+    archive.delete(edit_of(archive, f"/patients/{second.patient}"))
+    for one in (first, second):
         assert results(archive, patient=one.patient) == {kept[one.patient]}
 
 

@@ -2,6 +2,8 @@
 
 import io
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,13 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, An
         for kind in found
         if found[kind] != expected[kind]
     }
+
+
+def reindex(data: Path, *options: str) -> None:
+    """Run `neurdicom reindex` on the data folder of a server that is stopped."""
+    command = [sys.executable, "-m", "neurdicom", "reindex", "--data", str(data), *options]
+    done = subprocess.run(command, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def original(ds: Dataset) -> dict[str, Any]:

@@ -20,6 +20,9 @@ class NoResults:
     async def on_set_aside(self, level: Level, entity: str, place: str) -> None:
         assert self._has_trash, f"{entity} was set aside without a trash"
 
+    async def on_shown_again(self, series: str) -> None:
+        return
+
     async def on_brought_back(self, place: str) -> None:
         assert self._has_trash, f"{place} was brought back without a trash"
 

@@ -47,6 +47,10 @@ class WithLabels:
         """
         await self._observer.on_set_aside(level, entity, place)
 
+    async def on_shown_again(self, series: str) -> None:
+        """Show again what was derived from files of a series that were displaced."""
+        await self._observer.on_shown_again(series)
+
     async def on_brought_back(self, place: str) -> None:
         """Show again what was hidden at a place, labels too."""
         await self.labels.bring_back(place)

@@ -7,7 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol, Self
 
-from neurdicom.catalog.records import Edit
+from neurdicom.catalog.records import Edit, Entity
+from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import UID_KEYWORD, Level, snake_case
 
 #: Kind of the entries of earlier versions; the others have the name of the level that was deleted.
@@ -120,6 +121,24 @@ def to_iso(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def goes_with(entry: TrashEntry, level: Level, entity: Entity) -> bool:
+    """Tell whether an entity may go with what an entry says is being deleted: it is that, lies below it, or above it.
+
+    Parameters
+    ----------
+    entry : TrashEntry
+        The entry.
+    level : Level
+        Level of the entity.
+    entity : Entity
+        The entity.
+    """
+    if entry.patient != entity["id" if level is Level.PATIENT else Level.PATIENT.value]:
+        return False
+    own = [uid_of(entity["key" if each is level else each.value]) for each in (*level.above, level)][1:]
+    return all(entry.uids[name] == uid for name, uid in uids_of(level, *own).items() if name in entry.uids)
+
+
 class SetAsideObserver(Protocol):
     """Observer of deletions, which holds what was derived from entities, such as results."""
 
@@ -138,6 +157,9 @@ class SetAsideObserver(Protocol):
         place : str
             Place of its files in the blob store.
         """
+
+    async def on_shown_again(self, series: str) -> None:
+        """Show again what was derived from files of a series, by its key, that moves had displaced; may be repeated."""
 
     async def on_brought_back(self, place: str) -> None:
         """Show again what was hidden at a place; may be repeated."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from neurdicom.archive.trash.entry import OVER, TRANSITIONS, VERSION, TrashEntry, TrashState
 from neurdicom.catalog.documents import DocumentPage, DocumentQuery, Documents, IndexedDocument
+from neurdicom.catalog.records import Edit
 from neurdicom.catalog.terms import TermCondition
 from neurdicom.errors import Conflict, NotFound
 
@@ -61,6 +62,35 @@ class TrashRecords:
         if not is_same or not await self._documents.swap(KIND, entry.id, before, _indexed(after)):
             raise Conflict(f"the entry {entry.id} of the trash was changed meanwhile; look at it again")
         return after
+
+    async def deleting(self) -> list[TrashEntry]:
+        """List the entries of deletions that are under way."""
+        return await self._meeting("state", TrashState.DELETING.value)
+
+    async def add_edits(self, id: str, edits: Sequence[Edit]) -> TrashEntry | None:
+        """Add edits to the entry of a deletion that is under way, unless it has them.
+
+        Parameters
+        ----------
+        id : str
+            Id of the entry.
+        edits : sequence of Edit
+            The edits, each entity's in their order.
+
+        Returns
+        -------
+        TrashEntry or None
+            The entry as it is now; None if the deletion is over.
+        """
+        while (document := await self._documents.get(KIND, id)) is not None:
+            entry = TrashEntry.from_document(document)
+            if entry.state is not TrashState.DELETING:
+                return None
+            known = {edit.id for edit in entry.edits}
+            after = replace(entry, edits=(*entry.edits, *(edit for edit in edits if edit.id not in known)))
+            if after.edits == entry.edits or await self._documents.swap(KIND, id, document, _indexed(after)):
+                return after
+        return None
 
     async def remove(self, entry: TrashEntry) -> None:
         """Delete an entry, unless it is in another state now: the same version may lie in the trash again."""

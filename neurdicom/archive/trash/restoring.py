@@ -7,9 +7,10 @@ from neurdicom.archive.ingest.recovery import read_file
 from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.trash.discard import EntryDiscarder
 from neurdicom.archive.trash.entry import VERSION, TrashEntry, TrashState
+from neurdicom.archive.trash.renewal import CURRENT
 from neurdicom.archive.trash.restored import RestoredStudies
 from neurdicom.archive.trash.stores import TrashStores
-from neurdicom.archive.trash.versions import VersionService
+from neurdicom.archive.trash.versions import InstanceVersion, VersionService
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StoreOutcome, StorePolicy
 from neurdicom.catalog.records import Edit
@@ -21,9 +22,6 @@ _BATCH: Final = 256
 
 #: An instance that is there with other bytes stays current, and the restored one becomes an earlier version.
 _RESTORED = StorePolicy(same_instance="earlier", keep_versions=True)
-
-#: A restored version is current from now on.
-_CURRENT = StorePolicy(same_instance="version", keep_versions=True)
 
 
 class EntryRestorer:
@@ -66,6 +64,9 @@ class EntryRestorer:
                 if not await self._checker.files.of(entry.place):
                     raise Gone(f"the files of the entry {id} of the trash are gone; delete it")
                 await self._checker.require_whole(entry)
+                if entry.kind == VERSION and await self._catalog.displaced(entry.entity):
+                    await self._versions.renew(entry.entity, InstanceVersion.of(entry))
+                    return entry
                 entry = await self._records.advance(entry, TrashState.RESTORING)
             await self.bring_back(entry)
         except (OSError, Unavailable) as error:
@@ -93,7 +94,7 @@ class EntryRestorer:
     async def bring_back(self, entry: TrashEntry) -> None:
         """Restore an entry that is `restoring`; may be repeated."""
         superseded: list[StoreOutcome] = []
-        policy = _CURRENT if entry.kind == VERSION else _RESTORED
+        policy = CURRENT if entry.kind == VERSION else _RESTORED
         async with self._garbage.lock:
             files = await self._checker.files.of(entry.place)
             for start in range(0, len(files), _BATCH):

@@ -16,6 +16,7 @@ from neurdicom.archive.trash.entry import (
     SetAsideObserver,
     TrashEntry,
     TrashState,
+    goes_with,
     to_iso,
     uids_of,
 )
@@ -26,7 +27,7 @@ from neurdicom.archive.trash.versions import VersionService
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
-from neurdicom.catalog.records import Entity, Located
+from neurdicom.catalog.records import Edit, Entity, Located
 from neurdicom.coordination import Periodic
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
@@ -169,11 +170,12 @@ class TrashService:
         entity = await self._catalog.get(level, reference)
         if entity is None:
             raise missing(level, reference)
+        entry = await self._entry(level, entity, deletion)
+        await self._records.put(entry)  # before the edits are read: what is edited from now on is added to it
         located = await self._catalog.locate_all(level, entity["key"])
+        entry = await self._records.add_edits(entry.id, await self._edits(located)) or entry
         displaced = {one.blob.key: one.blob.size for one in await self._catalog.displaced(entity["key"], level)}
         names = await names_of(self._catalog, level, entity["key"])
-        entry = await self._entry(level, entity, located, deletion)
-        await self._records.put(entry)
         patient = entity["id"] if level is Level.PATIENT else entity["patient"]
         await self._observer.labels.note(entry.place, patient, located)
         keys = await self._catalog.delete(level, entity["key"], aside=entry.place)
@@ -186,7 +188,7 @@ class TrashService:
             nonlocal entry
             await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
             await self._observer.labels.set_aside(entry.place)
-            for each, key in names:
+            for each, key in names:  # before anybody can empty or restore the entry
                 await self._observer.on_set_aside(each, key, entry.place)
             sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
             late = await self._garbage.sizes([key for key in keys if key not in sizes])  # arrived since located
@@ -195,19 +197,44 @@ class TrashService:
                 await self._garbage.collect(dict.fromkeys(keys, entry.place))
             except (OSError, Unavailable) as error:
                 log.warning("files of %s %s could not be moved, which is tried again: %s", level, reference, error)
-            # Last: until then a start does everything again.
-            edits = await edits_of_gone(self._catalog, entry)
-            entry = await self._records.advance(entry, TrashState.KEPT, instances=len(keys), bytes=size, edits=edits)
+            entry = await self._keep(entry, instances=len(keys), bytes=size)  # last: until then all is done again
 
         await self.retries.attempt(f"the trash does not show {level} {reference}, which was deleted", finish)
         return entry
 
-    async def _entry(self, level: Level, entity: Entity, located: Sequence[Located], deletion: Deletion) -> TrashEntry:
+    async def _keep(self, entry: TrashEntry, **counts: int) -> TrashEntry:
+        """Let an entry be in the trash, with the edits that were made while it was deleted."""
+        while True:
+            entry = await self._records.add_edits(entry.id, ()) or entry
+            edits = await edits_of_gone(self._catalog, entry)
+            try:
+                return await self._records.advance(entry, TrashState.KEPT, edits=edits, **counts)
+            except Conflict:
+                if await self._records.add_edits(entry.id, ()) in (None, entry):  # no edit was added meanwhile
+                    raise
+
+    async def take_along(self, level: Level, entity: Entity) -> None:
+        """Let the edits of an entity, which has just been edited, go with what is being deleted of it.
+
+        Parameters
+        ----------
+        level : Level
+            Level of the entity.
+        entity : Entity
+            The entity.
+        """
+        for entry in await self._records.deleting():
+            if goes_with(entry, level, entity):
+                await self._records.add_edits(entry.id, await self._catalog.history(level, entity["key"]))
+
+    async def _edits(self, located: Sequence[Located]) -> list[Edit]:
+        edited = dict.fromkeys((edit.level, edit.entity) for one in located for edit in one.edits)
+        return [edit for each in edited for edit in await self._catalog.history(*each)]
+
+    async def _entry(self, level: Level, entity: Entity, deletion: Deletion) -> TrashEntry:
         key, now = entity["key"], datetime.now(UTC)
         uids = [uid_of(entity[above.value]) for above in level.above[1:]]
         patient = entity if level is Level.PATIENT else await self._catalog.get(Level.PATIENT, entity["patient"])
-        edited = dict.fromkeys((edit.level, edit.entity) for one in located for edit in one.edits)
-        edits = [edit for each in edited for edit in await self._catalog.history(*each)]
         return TrashEntry(
             kind=level.value,
             entity=key,
@@ -219,7 +246,6 @@ class TrashService:
             time=to_iso(now),
             reason=deletion.reason,
             until=now.timestamp() + self._days * SECONDS_A_DAY,
-            edits=tuple(edits),
         )
 
     async def restore(self, id: str) -> TrashEntry:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from typing import Self
 
 from neurdicom.archive.lookup import as_location, locate_instance
 from neurdicom.archive.opened import OpenedFile
@@ -20,6 +22,7 @@ from neurdicom.archive.trash.entry import (
     uids_of,
 )
 from neurdicom.archive.trash.files import SetAsideFile
+from neurdicom.archive.trash.renewal import VersionRenewer
 from neurdicom.archive.trash.stores import TrashStores
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.catalog.moves import DisplacedFile
@@ -56,6 +59,11 @@ class InstanceVersion:
     entry: TrashEntry | None = None
     displaced: DisplacedFile | None = None
 
+    @classmethod
+    def of(cls, entry: TrashEntry) -> Self:
+        """Make the version that an entry of the trash is."""
+        return cls(str(entry.sha256), entry.bytes, entry.received, entry)
+
     @property
     def is_current(self) -> bool:
         """True if these are the bytes that are served."""
@@ -91,6 +99,7 @@ class VersionService:
         self._guard = guard
         self._checker = checker
         self._retries = stores.retries
+        self._renewer = VersionRenewer(stores.catalog, stores.blobs, stores.garbage)
         self._days = days
 
     async def all_of(self, reference: str) -> list[InstanceVersion]:
@@ -109,8 +118,9 @@ class VersionService:
         displaced = [
             InstanceVersion(file.blob.sha256, file.blob.size, file.received, displaced=file)
             for file in await self._catalog.displaced(entity["key"])
+            if file.blob.sha256 != entity["sha256"]
         ]
-        return [current, *displaced, *(InstanceVersion(str(e.sha256), e.bytes, e.received, e) for e in entries)]
+        return [current, *displaced, *map(InstanceVersion.of, entries)]
 
     async def find(self, reference: str, sha256: str) -> InstanceVersion:
         """Find a version of an instance by its SHA-256. Raises `NotFound`, `Ambiguous`."""
@@ -141,14 +151,42 @@ class VersionService:
             Its file is damaged.
         """
         version = await self.find(reference, sha256)
-        if version.displaced is not None:
-            path = await self._guard.path(as_location(version.displaced))
-        elif version.entry is None:
-            path = await self._guard.path(await locate_instance(self._catalog, reference))
-        else:
-            path = await self._checker.path(version.entry)
+        path = await self._path(reference, version)
         instance = uid_of((await self._instance(reference))["key"])
         return await asyncio.to_thread(OpenedFile, instance, path, version.size, version.sha256)
+
+    async def _path(self, reference: str, version: InstanceVersion) -> Path:
+        if version.displaced is not None:
+            return await self._guard.path(as_location(version.displaced))
+        if version.entry is not None:
+            return await self._checker.path(version.entry)
+        return await self._guard.path(await locate_instance(self._catalog, reference))
+
+    async def renew(self, reference: str, version: InstanceVersion) -> None:
+        """Make a version current where moves have put several files in one place: its bytes arrive once more.
+
+        Parameters
+        ----------
+        reference : str
+            Key or UID of the instance.
+        version : InstanceVersion
+            The version, which is not current.
+
+        Raises
+        ------
+        NotFound
+            The instance or the file is gone.
+        Damaged
+            The file is damaged.
+        Conflict
+            Another file arrived at the same moment.
+        """
+        entity = await self._instance(reference)
+        path = await self._path(reference, version)
+        located = [] if version.displaced is None else [as_location(version.displaced)]
+        async with self._guard.decoding(*located):
+            outcome = await self._renewer.renew(path, version.sha256, entity["received"])
+        await self.note(outcome)
 
     async def _instance(self, reference: str) -> Entity:
         entity = await self._catalog.get(Level.INSTANCE, reference)
@@ -179,6 +217,8 @@ class VersionService:
         if outcome.status == "replaced" and not outcome.aside:
             for key in keys:
                 await self._observer.on_removed(Level.INSTANCE, key)
+        if outcome.status == "replaced" and await self._catalog.displaced(instance):
+            await self._observer.on_shown_again(outcome.place.series)
         if not outcome.aside:
             return
         if outcome.status == "replaced":

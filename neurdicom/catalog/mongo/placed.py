@@ -177,7 +177,7 @@ class _PlacedArrival:
         elif own is not None and own["_id"] == site.shown["_id"]:
             outcome = await self._instead(step, own)
         else:
-            outcome = await self._beside(step, own, site.shown)
+            outcome = await self._beside(step, own, site.shown, comes_again=site.comes_again(self._policy))
         for level, uid in sorted(added):
             await show_ids(self._unit, level, uid)
         return outcome
@@ -197,7 +197,8 @@ class _PlacedArrival:
         self, step: StoreStep, site: ArrivalSite, claims: Claims, added: set[tuple[Level, str]]
     ) -> None:
         touched = {(level, step.rows[level]) for level in Level.INSTANCE.above}
-        intent = Intent(touched, arrivals=[self._number], uids=set(added), keeps_versions=self._policy.keep_versions)
+        keeps = self._policy.keep_versions and not site.comes_again(self._policy)
+        intent = Intent(touched, arrivals=[self._number], uids=set(added), keeps_versions=keeps)
         if site.shown is not None:
             intent.uids.add((Level.INSTANCE, self._new.instance))
         if site.own is not None:
@@ -216,7 +217,9 @@ class _PlacedArrival:
             await refresh(self._unit, Level.SERIES, series)
         return replaced.outcome()
 
-    async def _beside(self, step: StoreStep, own: Document | None, shown: Document) -> StoreOutcome:
+    async def _beside(
+        self, step: StoreStep, own: Document | None, shown: Document, *, comes_again: bool
+    ) -> StoreOutcome:
         """Write the arrival as a displaced file of an instance; then let that show the file that arrived last."""
         unit = self._unit
         series = await unit.one("series", shown["series"]) or {}
@@ -236,6 +239,9 @@ class _PlacedArrival:
         if own is not None:
             await unit.remove("headers", header_ids(own))
         await refresh(unit, Level.SERIES, series["_id"])
+        if own is not None and comes_again:
+            await unit.add_garbage({own["blob_key"]: ""})
+            return StoreOutcome("replaced", own["blob_key"], previous=shown["sha256"])
         if own is not None:
             return (await self._arrivals.let_go(step, own)).outcome()
         after = await unit.one("instances", shown["_id"])

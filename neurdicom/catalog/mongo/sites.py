@@ -88,6 +88,8 @@ class ArrivalSite:
         The studies and series that have its UIDs, by the path where they, or their parts, lie.
     files : list of NamesakeFile
         The files that have its SOP Instance UID, the latest first.
+    goes_over : bool
+        True if its study goes over to another patient by it.
     """
 
     new: NewInstance
@@ -95,6 +97,7 @@ class ArrivalSite:
     placement: Placement
     entities: Mapping[Level, list[tuple[Path, Document]]]
     files: list[NamesakeFile]
+    goes_over: bool = False
 
     @classmethod
     async def find(cls, unit: UnitOfWork, new: NewInstance, owner: Belonging, moves: StoredMoves) -> "ArrivalSite":
@@ -129,7 +132,7 @@ class ArrivalSite:
                 for part in natural_places(level, one)[: 1 if takeover is None else None]
             ]
         files = await _files(unit, new, takeover)
-        return cls(new, natural, placement, entities, files)
+        return cls(new, natural, placement, entities, files, takeover is not None)
 
     @property
     def path(self) -> Path:
@@ -192,6 +195,8 @@ class ArrivalSite:
     def left_out(self, policy: StorePolicy) -> LeftOut | None:
         """Decide whether the arrival is not stored, by a policy."""
         own, there = self.own, self.there
+        if self.comes_again(policy):
+            return None
         if own is not None and own.document["sha256"] == self.new.blob.sha256:
             return LeftOut("duplicate", self.new)
         if there and (policy.same_instance == "keep" or (policy.same_instance == "earlier" and own is not None)):
@@ -199,6 +204,16 @@ class ArrivalSite:
         if there and policy.same_instance == "refuse":
             return self._refused(Level.INSTANCE, [there[0].shown], same_place=True)
         return None if there else self._meets_others(policy)
+
+    def comes_again(self, policy: StorePolicy) -> bool:
+        """Tell whether it has the bytes of a displaced file, which are shown by it instead of another's."""
+        own, shown = self.own, self.shown
+        if self.goes_over or own is None or shown is None or own.document["_id"] == shown["_id"]:
+            return False
+        displaced = own.document
+        return displaced["sha256"] == self.new.blob.sha256 and policy.shows_again(
+            self.new, displaced["blob_key"], shown["sha256"], shown["received"]
+        )
 
     def _meets_others(self, policy: StorePolicy) -> LeftOut | None:
         """Refuse a new entity whose UID another has elsewhere, if the policy says so, or their keys are the same."""

@@ -162,8 +162,11 @@ class ArrivalWriter:
             elsewhere = {origin.place.patient} - {natural}
             know_missing(self._tx, elsewhere | ({natural} if taken else set()))
         is_shown = not self._tx.moves.any or self._is_last(pk, origin, new.instance)
-        if old is not None:
+        if old is not None and not (_comes_again(arrival, site) and other):
             return self._replaced(old, new, place, arrival.policy)
+        if old is not None and other is not None:
+            self._tx.add_garbage([old.blob])
+            return StoreOutcome("replaced", old.blob, place, previous=other.sha256)
         if other is None:
             return StoreOutcome("stored", None, place)
         return (
@@ -221,7 +224,7 @@ class ArrivalWriter:
         if policy.same_instance in ("keep", "refuse"):
             # The file of another series, which moves have put in its place, keeps it out only where none is replaced.
             met = site.old or site.there
-        if met is not None:
+        if met is not None and not _comes_again(arrival, site):
             if met.sha256 == arrival.new.blob.sha256:
                 return _LeftOut("duplicate", site)
             if policy.same_instance in ("keep", "earlier"):
@@ -356,6 +359,14 @@ class ArrivalWriter:
             replace(one, place=replace(one.place, shared=_shared_of(one.place, uids))) if one.place else one
             for one in outcomes
         ]
+
+
+def _comes_again(arrival: "_Arrival", site: "_Site") -> bool:
+    """Tell whether an arrival has the bytes of a displaced file, and shows them instead of another's."""
+    new, there, old = arrival.new, site.there, site.old
+    if there is None or old is None or old.is_shown or old.sha256 != new.blob.sha256:
+        return False
+    return arrival.policy.shows_again(new, old.blob, there.sha256, there.received)
 
 
 def _parts(key: str) -> tuple[str, str]:

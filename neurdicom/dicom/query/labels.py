@@ -15,14 +15,20 @@ PROTECTED: Final = "protected"
 #: Most characters of a label.
 LONGEST_LABEL: Final = 64
 
-#: A label as a regular expression. It does not begin with a dot, since `.` and `..` mean something else in a path.
-LABEL_FORM: Final = rf"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{{0,{LONGEST_LABEL - 1}}}"
+_WORD: Final = r"[A-Za-z0-9_\-]"
+_ANY: Final = r"[A-Za-z0-9_.\-]"
+
+#: A label as a regular expression. `.` and `..` are none, since they mean something else in a path.
+LABEL_FORM: Final = (
+    rf"({_WORD}{_ANY}{{0,{LONGEST_LABEL - 1}}}|\.{_WORD}{_ANY}{{0,{LONGEST_LABEL - 2}}}"
+    rf"|\.\.{_ANY}{{1,{LONGEST_LABEL - 2}}})"
+)
 
 #: JSON Schema of a label.
 LABEL_SCHEMA: Schema = whole_text(
     LABEL_FORM,
-    description=f"Up to {LONGEST_LABEL} letters and digits of ASCII, `_`, `-` and `.`, which is not the first. Case "
-    "matters.",
+    description=f"Up to {LONGEST_LABEL} letters and digits of ASCII, `_`, `-` and `.`, but neither `.` nor "
+    "`..`. Case matters.",
 )
 
 
@@ -36,7 +42,7 @@ def check_label(text: str) -> str:
     if not is_label(text):
         raise Invalid(
             f"{shown(text)} is not a label: 1 to {LONGEST_LABEL} letters and digits of ASCII, '_', '-' and '.' are "
-            "expected, and no '.' at the beginning",
+            "expected, and neither '.' nor '..'",
             field="label",
         )
     if text != PROTECTED and text.lower() == PROTECTED:

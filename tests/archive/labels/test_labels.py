@@ -74,7 +74,7 @@ def test_pages_and_totals_are_those_of_the_entities_with_the_label(archive: Arch
     assert found(archive, f"/studies/{made[6]['study']}/series", label) == []
 
 
-@pytest.mark.parametrize("label", ["a b", "a,b", "ä", "a" * 65, ".hidden", "a*", "Protected"])
+@pytest.mark.parametrize("label", ["a b", "a,b", "ä", "a" * 65, "." * 65, "%2e", "%2E%2e", "a*", "Protected"])
 def test_what_is_no_label_is_refused(archive: Archive, label: str) -> None:
     [one] = archive.make()
     refused = give(archive, f"/studies/{one['study']}", label, 422)
@@ -82,7 +82,7 @@ def test_what_is_no_label_is_refused(archive: Archive, label: str) -> None:
     assert archive.get(f"/studies/{one['study']}").json()["labels"] == []
 
 
-@pytest.mark.parametrize("label", ["a" * 64, "A.b-c_9", "-", "0", "protected"])
+@pytest.mark.parametrize("label", ["a" * 64, "." * 64, "A.b-c_9", "-", "0", ".hidden", "..a", "...", "protected"])
 def test_what_is_a_label_is_taken(archive: Archive, label: str) -> None:
     [one] = archive.make()
     give(archive, f"/studies/{one['study']}", label)
@@ -98,7 +98,7 @@ def test_the_case_of_labels_counts(archive: Archive) -> None:
     assert found(archive, "/studies", label) == [one["study"]]
 
 
-@pytest.mark.parametrize("labels", ["a b", "a*", ".a", ""])
+@pytest.mark.parametrize("labels", ["a b", "a*", ".", "..", "a,..", ""])
 def test_filters_by_what_is_no_label_are_refused(archive: Archive, labels: str) -> None:
     for many in LEVELS.values():
         assert archive.get(f"/{many}", 422, labels=labels).json()["field"] == "labels"

@@ -4,13 +4,17 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from neurdicom.archive.edit import EditService
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.trash.service import Deletion, TrashService
 from neurdicom.catalog.outcomes import StorePolicy
 from neurdicom.catalog.records import Located
 from neurdicom.dicom.query.attributes import Level
-from tests.support.archive import archive
+from neurdicom.errors import NotFound
+from tests.support.archive import ArchiveSite, archive
 from tests.support.files import ROOT, dicom_file
 from tests.support.no_results import NoResults
 from tests.support.trash import sha
@@ -18,13 +22,16 @@ from tests.support.trash import sha
 FILES = [dicom_file(1), dicom_file(2, ContentLabel="LATE")]
 
 
+def trash_of(stored: ArchiveSite) -> TrashService:
+    garbage = GarbageCollector(stored.catalog, stored.blobs)
+    observer = NoResults(has_trash=True)
+    return TrashService(stored.catalog, stored.blobs, garbage, observer, stored.guard, stored.checker, 30.0)
+
+
 def test_the_bytes_of_an_entry_are_those_of_its_files_also_of_one_that_arrives_meanwhile(tmp_path: Path) -> None:
     async def test() -> None:
         async with archive(tmp_path) as stored:
-            catalog, garbage = stored.catalog, GarbageCollector(stored.catalog, stored.blobs)
-            trash = TrashService(
-                catalog, stored.blobs, garbage, NoResults(has_trash=True), stored.guard, stored.checker, 30.0
-            )
+            catalog, trash = stored.catalog, trash_of(stored)
             await stored.add(FILES[0])
             locate_all = catalog.locate_all
 
@@ -99,5 +106,59 @@ def test_no_result_is_set_aside_for_an_entry_that_is_emptied_already(tmp_path: P
             assert observer.places == {entry.place: "set aside"}
             await trash.empty(entry.id)
             assert observer.places == {entry.place: "discarded"}
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("before", ["locate_all", "history", "delete"])
+@pytest.mark.parametrize("is_killed", [False, True], ids=["", "killed"])
+def test_edits_that_are_made_while_a_study_is_deleted_come_back_with_it(
+    tmp_path: Path, before: str, *, is_killed: bool
+) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            catalog, trash = stored.catalog, trash_of(stored)
+            edits = EditService(catalog, trash=trash)
+            for file in FILES:
+                await stored.add(file)
+            study = f"{ROOT}.1"
+            [instance] = [one for one in await stored.instances() if one.endswith(".1")]
+            series = (await catalog.get(Level.INSTANCE, instance) or {})["series"]
+            await edits.change(Level.STUDY, study, {"study_id": "BEFORE"}, user="u")
+            verb = getattr(catalog, before)
+
+            async def late(*arguments: Any, **options: Any) -> Any:
+                """Let all levels be edited just before a step of the deletion."""
+                setattr(catalog, before, verb)
+                await edits.change(Level.STUDY, study, {"study_description": "LATE"}, user="u")
+                await edits.change(Level.STUDY, study, {"study_description": "LATER"}, user="u")
+                await edits.change(Level.SERIES, series, {"series_description": "LATE"}, user="u")
+                await edits.change(Level.INSTANCE, instance, {"image_comments": "LATE"}, user="u")
+                return await verb(*arguments, **options)
+
+            setattr(catalog, before, late)
+            if is_killed:
+                advance = trash._records.advance
+
+                async def killed(*arguments: Any, **options: Any) -> Any:
+                    raise KeyboardInterrupt
+
+                trash._records.advance = killed  # type: ignore[method-assign]
+                with pytest.raises(KeyboardInterrupt):
+                    await trash.delete(Level.SERIES, series, Deletion())
+                trash._records.advance = advance  # type: ignore[method-assign]
+                await trash.open()
+            else:
+                await trash.delete(Level.SERIES, series, Deletion())
+            with pytest.raises(NotFound):
+                await edits.change(Level.STUDY, study, {"study_id": "AFTER"}, user="u")
+            [entry], _ = await trash.page(limit=2)
+            await trash.restore(entry.id)
+            shown = [await catalog.get(*one) or {} for one in ((Level.STUDY, study), (Level.SERIES, series))]
+            assert [one["study_id"] for one in shown[:1]] == ["BEFORE"]
+            assert (shown[0]["study_description"], shown[1]["series_description"]) == ("LATER", "LATE")
+            assert (await catalog.get(Level.INSTANCE, instance) or {})["image_comments"] == "LATE"
+            assert [edit.value for edit in await edits.history(Level.STUDY, study)] == ["BEFORE", "LATE", "LATER"]
+            await trash.close()
 
     asyncio.run(test())

@@ -1,7 +1,5 @@
 """Moves over restarts, reindexes, backups, the trash and a migration, on both catalogs, and their undo afterwards."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,8 @@ from tests.support.archive_client import Archive
 from tests.support.backups import back_up, restored
 from tests.support.catalogs import write_version_3
 from tests.support.colliding import CollidingInstance, collision, instance
-from tests.support.moves import differences, edit_of, listed, post
+from tests.support.moves import differences, edit_of, listed, post, reindex
 from tests.support.server import Server
-
-
-def reindex(data: Path, *options: str) -> None:
-    command = [sys.executable, "-m", "neurdicom", "reindex", "--data", str(data), *options]
-    done = subprocess.run(command, capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stderr.decode()
 
 
 def filled(archive: Archive) -> list[CollidingInstance]:
