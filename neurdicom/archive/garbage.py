@@ -22,7 +22,7 @@ AGAIN_SECONDS = 30.0
 
 
 class GarbageCollector:
-    """Deletes files after the catalog has listed them as garbage, or sets them aside.
+    """Collector of files that the catalog has listed as garbage, which deletes them or sets them aside.
 
     Whatever removes files that the catalog knew calls it. Files that a hold or a failing disk keeps stay listed, and
     are removed when it ends, or at the next start.

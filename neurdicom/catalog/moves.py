@@ -49,7 +49,7 @@ class Move:
     level : Level
         Level of what was moved.
     path : tuple of str
-        Natural path of what was moved: the patient's id, then the UIDs of the study and the series as far as it goes.
+        Natural path of the moved entity: the patient's id, then the UIDs of the study and the series as far as it goes.
     patient : str
         Id of the patient that it was given to; for a series the one in the key of the study.
     study : str
@@ -114,7 +114,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the files of a natural series lie by the moves in force.
+    """Place of a natural series by the moves in force.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ CONFLICT_LEVELS: dict[ConflictKind, Level] = {
 
 @dataclass(frozen=True, slots=True)
 class StorePolicy:
-    """What is done with arrivals that meet others.
+    """Policy for arrivals of which a UID, or the whole path, is there already.
 
     Attributes
     ----------

@@ -101,7 +101,7 @@ class MovingModel(CatalogModel):
         return patient, [replace(made, path=part) for path in paths for part in self.parts(path)]
 
     def undo_move(self, edit: str) -> list[MovedSeries] | None:
-        """Take moves back, as `MovingCatalog.undo_move`."""
+        """Undo moves, as `MovingCatalog.undo_move`."""
         undone = [move for move in self.moves if move.edit == edit]
         if not undone:
             return None

@@ -101,7 +101,7 @@ class QuotaEnforcer:
         Parameters
         ----------
         may_go_on : callable
-            Asked before each step.
+            Called before each step; False ends the pass.
         """
         if not await may_go_on():
             return QuotaOutcome.DELAYED
@@ -171,7 +171,7 @@ class QuotaEnforcer:
             return
         try:
             await self._steps.complete(self._remove.delete(Level.STUDY, study.study, Deletion(reason=reason)))
-        except NotFound:  # by somebody else at this moment
+        except NotFound:  # another request has deleted it
             return
         await self._candidates.forget(study)
         log.info("the study %s (%.1f MiB) was deleted: %s", study.study, study.bytes / MIB, reason)

@@ -44,7 +44,7 @@ _EMPTIED_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Who deletes something, and why."""
+    """User and reason of a deletion."""
 
     user: str | None = None
     reason: str | None = None
@@ -62,7 +62,7 @@ class TrashService:
     garbage : GarbageCollector
         Moves the files of what was deleted.
     observer : SetAsideObserver
-        Is told of what is set aside, comes back or is deleted for good.
+        Called for entities that are set aside, restored or deleted for good.
     guard : FileGuard
         Gives files in use.
     checker : SetAsideChecker

@@ -54,7 +54,7 @@ async def write_claims(unit: UnitOfWork, owners: Mapping[str, Mapping[PatientCla
 
 
 async def touch_claims(unit: UnitOfWork, studies: Collection[str]) -> None:
-    """Let a concurrent transaction that deletes the claims of Study Instance UIDs see that these have studies again."""
+    """Make concurrent deletions of claims on Study Instance UIDs conflict with this transaction, which uses them."""
     if studies and unit.session is not None:
         where = {"_id": {"$in": sorted(studies)}}
         await unit["claims"].update_many(where, {"$inc": {"changes": 1}}, session=unit.session)

@@ -138,7 +138,7 @@ class Arrivals:
         return replaced
 
     async def _take_over(self, step: StoreStep, former: str) -> None:
-        """Let a study that an arrival says more about go to another patient."""
+        """Let the patient that an arrival names take over its study."""
         unit, study = self.unit, step.origin.study
         await write_claims(unit, {study: step.claims or {}})
         await rename_edits(unit, study, former, step.place.patient)

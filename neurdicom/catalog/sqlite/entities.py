@@ -249,11 +249,11 @@ class Entities:
         self._totals[level] += change
 
     def touch(self, level: Level, pk: int) -> None:
-        """Let an entity be recomputed in `finish`."""
+        """Mark an entity, which `finish` recomputes."""
         self._dirty[level].add(pk)
 
     def touch_origin(self, origin: int, series: int) -> None:
-        """Let an origin that lost an instance be looked at in `finish`."""
+        """Mark an origin that lost an instance, which `finish` checks."""
         self._touched[origin] = series
 
     def finish(self) -> None:

@@ -17,16 +17,16 @@ from neurdicom.dicom.query.attributes import Level
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where an arrival lies.
+    """Decision about the place of an arrival of an unknown origin.
 
     Attributes
     ----------
     place : Place
-        Its keys by what its file says.
+        Its natural keys.
     natural : NaturalSeries
-        Where its file says that it lies.
+        Natural path of its series.
     placement : Placement
-        Where it lies.
+        Place of its series by moves.
     claim : PatientClaim
         The patient that its file names.
     moved_from : str or None

@@ -84,7 +84,7 @@ class ShownIds:
         return f"{uid}{SEPARATOR}{digest}"
 
     def rekey(self, level: Level, pk: int, key: str) -> None:
-        """Give an entity whose UID names several the id of its new key.
+        """Write the new key of an entity as its id, if its UID names several.
 
         Parameters
         ----------
@@ -98,7 +98,7 @@ class ShownIds:
         self._rename(level, pk, key)
 
     def release(self, level: Level, ids: Iterable[str]) -> None:
-        """Let the UIDs of entities that are gone name the one that is left.
+        """Show UIDs of deleted entities as ids of the only ones left that have them.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ _REFERENCED_UID = "00081155"
 
 
 class HttpWriter(Actor):
-    """Base of actors that upload."""
+    """Base of actors that upload by the REST API."""
 
     def acknowledge_upload(self, sending: RecordedRequest, answer: ServerAnswer) -> None:
         """Record what an answer of the REST API says is stored."""
@@ -33,7 +33,7 @@ class HttpWriter(Actor):
 
 
 class RawWriter(HttpWriter):
-    """Sends one instance a request, now and then other bytes of one that is there."""
+    """Actor that sends one instance a request, now and then a new version of one that is there."""
 
     def act(self) -> None:
         """Send an instance."""
@@ -46,7 +46,7 @@ class RawWriter(HttpWriter):
 
 
 class Resender(HttpWriter):
-    """Sends again what any actor has sent, while that is replaced or deleted by others."""
+    """Actor that sends instances of all actors again, which others replace or delete meanwhile."""
 
     def act(self) -> None:
         """Send an instance again."""
@@ -60,7 +60,7 @@ class Resender(HttpWriter):
 
 
 class FormWriter(HttpWriter):
-    """Sends several instances as a form."""
+    """Actor that sends several instances as a form."""
 
     def act(self) -> None:
         """Send a form."""
@@ -73,7 +73,7 @@ class FormWriter(HttpWriter):
 
 
 class ZipWriter(HttpWriter):
-    """Sends several instances as a ZIP."""
+    """Actor that sends several instances as a ZIP."""
 
     def act(self) -> None:
         """Send a ZIP."""
@@ -88,7 +88,7 @@ class ZipWriter(HttpWriter):
 
 
 class StowWriter(Actor):
-    """Sends several instances by STOW-RS."""
+    """Actor that sends several instances by STOW-RS."""
 
     def act(self) -> None:
         """Send instances."""
