@@ -106,24 +106,6 @@ def shown_instead(tx: Transaction, pk: int) -> InstanceFile:
     return shown
 
 
-def displaced_file(tx: Transaction, series: int, uid: str, below: str) -> InstanceFile | None:
-    """Find a displaced file of a series by the UID of its instance and the digest of its natural key.
-
-    Parameters
-    ----------
-    tx : Transaction
-        The transaction.
-    series : int
-        Row of the series.
-    uid, below : str
-        The two parts of its natural key.
-    """
-    row = tx.db.execute(
-        f"{_SELECT_DISPLACED} WHERE parent = ? AND uid = ? AND digest = ?", (series, uid, below)
-    ).fetchone()
-    return _displaced(row) if row else None
-
-
 def _displaced(row: Sequence[Any]) -> InstanceFile:
     pk, parent, origin, sha256, blob, received, uid, digest = row
     return InstanceFile(pk, parent, origin, sha256, blob, received, uid, digest, is_shown=False)
