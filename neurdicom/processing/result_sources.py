@@ -202,20 +202,29 @@ class SourceObserver:
                 log.warning("results of the series %s could not follow it: %s", one.key, error)
 
     async def _follow(self, series: str) -> None:
-        """Write anew where the sources of the results of a series lie, by one of its keys."""
+        """Write anew where the sources of the results of a series lie, by one of its keys.
+
+        Results of sources that are gone, and not displaced, are left to whoever deletes or replaces these just now.
+        """
         found = 0
         while True:
             async with self._changes:
                 term = TermCondition(Level.SERIES.value, "=", (series,))
                 records, _ = await self._records.search([term], limit=_PAGE, offset=found)
-                left = await self.bring_in_step(records, _place_of_displaced(series))
                 provenance = Provenance(self._catalog)
+                valid = await provenance.still_valid(records)
+                followed = [
+                    record
+                    for record, is_valid in zip(records, valid, strict=True)
+                    if is_valid or await provenance.is_displaced(record)
+                ]
+                left = await self.bring_in_step(followed, _place_of_displaced(series))
                 placed = [await provenance.placed(record) for record in left]
                 after = [record for record in placed if record is not None]
                 await self._records.put(after)
             if not records:
                 return
-            found += sum(record.series == series for record in after)
+            found += len(records) - len(followed) + sum(record.series == series for record in after)
 
     async def on_discarded(self, place: str) -> None:
         """Delete the results at a place."""
