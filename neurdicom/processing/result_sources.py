@@ -262,7 +262,10 @@ class SourceObserver:
             await self._follow(key)
 
     async def _follow(self, series: str) -> None:
-        """Update the places of the results of a series, by one of its keys."""
+        """Update the places of the results of a series, by one of its keys.
+
+        Results of sources that are gone, and not displaced, are left to whoever deletes or replaces these just now.
+        """
         found = 0
         while True:
             async with self._changes:
@@ -271,7 +274,7 @@ class SourceObserver:
                 provenance = Provenance(self._catalog)
                 valid = await provenance.still_valid(records)
                 dead = [record for record, is_valid in zip(records, valid, strict=True) if not is_valid]
-                deleted = await self._set_displaced_aside(dead)  # whoever deletes their sources has them next
+                deleted = await self._set_displaced_aside(dead)
                 left = await self.bring_in_step([record for record in records if record not in dead])
                 placed = [await provenance.placed(record) for record in left]
                 after = [record for record in placed if record is not None]
