@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from neurdicom.catalog.moves import MovedSeries
+from neurdicom.coordination import RetryQueue
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result import KeptResult
 from neurdicom.processing.result_files import ResultFiles
@@ -30,8 +31,9 @@ def test_a_result_follows_its_source_to_the_trash_also_where_that_was_moved_just
             )  # fmt: skip
             records = ResultRecords(catalog.documents)
             await records.put([result])
-            files = ResultFiles(tmp_path / "results", limit=1 << 20)
-            observer = SourceObserver(catalog, records, files, asyncio.Lock())
+            retries = RetryQueue()
+            files = ResultFiles(tmp_path / "results", retries, limit=1 << 20)
+            observer = SourceObserver(catalog, records, files, asyncio.Lock(), retries)
             await catalog.delete(Level.STUDY, place.study, aside=TRASH)
             parents = place.series, place.study, place.patient
             await observer.on_moved([MovedSeries(place.series, *parents, parents)])

@@ -122,7 +122,7 @@ class QuotaEnforcer:
             while (over := await self._meter.used() - self._limits.bytes) > 0:
                 if not await may_go_on():
                     return QuotaOutcome.DELAYED
-                if await self._empty(over):
+                if await self._empty(over, may_go_on):
                     continue
                 study = await anext(studies, None)
                 if study is None:
@@ -147,11 +147,24 @@ class QuotaEnforcer:
                     if takes_used or not await self._use.is_used(study):
                         yield study
 
-    async def _empty(self, over: int) -> bool:
-        """Empty the oldest entries of the trash, as far as is needed; return whether there were any."""
+    async def _empty(self, over: int, may_go_on: Callable[[], Awaitable[bool]]) -> bool:
+        """Empty the oldest entries of the trash, as far as is needed; return whether there were any.
+
+        What is used is not added up meanwhile: that takes the longer the more lies in the trash.
+        """
         found = False
+        while over > 0 and await may_go_on():
+            freed = await self._empty_some(over)
+            if freed is None:
+                break
+            found, over = True, over - freed
+        return found
+
+    async def _empty_some(self, over: int) -> int | None:
+        """Empty some of the oldest entries; return how many bytes they had, None if there were none."""
+        freed: int | None = None
         for entry in await self._trash.oldest(_AT_ONCE):
-            if over <= 0:
+            if freed is not None and freed >= over:
                 break
             if entry.state is not TrashState.KEPT:
                 continue
@@ -161,9 +174,8 @@ class QuotaEnforcer:
                 log.info("the entry %s of the trash is not emptied now: %s", entry.id, error)
                 continue
             log.info("the entry %s of the trash was deleted, since the archive is %s", entry.id, OVER_STORAGE)
-            over -= entry.bytes
-            found = True
-        return found
+            freed = (freed or 0) + entry.bytes
+        return freed
 
     async def _take(self, study: StudyHolding, reason: str) -> None:
         """Move a study to the trash, unless it has changed since it was found."""

@@ -41,14 +41,14 @@ class QuotaMeter:
 
     async def used(self) -> int:
         """Add up the bytes of all instances and of the trash."""
-        _, self._trash_bytes = await self._trash.usage()
+        self._trash_bytes = await self._trash.size()
         return await self._catalog.stored_bytes() + self._trash_bytes
 
     async def estimate(self) -> int:
         """Add up the bytes of all instances and of the trash; the sum of a large trash may be a moment old."""
         began = time.monotonic()
         if began >= self._trash_until:
-            _, self._trash_bytes = await self._trash.usage()
+            self._trash_bytes = await self._trash.size()
             now = time.monotonic()
             self._trash_until = now + _REST * (now - began)
         return await self._catalog.stored_bytes() + self._trash_bytes

@@ -157,12 +157,16 @@ class TrashRecords:
         return _entries(await self._documents.query(KIND, query))
 
     async def usage(self) -> tuple[int, int]:
-        """Count the entries that are listed, and the bytes of their files."""
+        """Count the entries that are listed, and the bytes of their files as `size` does."""
         _, count = await self.page(limit=0)
+        return count, await self.size()
+
+    async def size(self) -> int:
+        """Add up the bytes of the files of the entries that are listed."""
         over = await self._over()
         size = await self._documents.sum(KIND, "bytes")
         over |= await self._over()  # one that is deleted at this moment is rather left out than counted
-        return count, max(size - sum(over.values()), 0)
+        return max(size - sum(over.values()), 0)
 
     async def _over(self) -> dict[str, int]:
         return {entry.id: entry.bytes for entry in await self.unfinished() if entry.state in OVER}

@@ -131,6 +131,10 @@ class TrashService:
         """Count the entries, and the bytes of their files."""
         return await self._records.usage()
 
+    async def size(self) -> int:
+        """Add up the bytes of the files of all entries."""
+        return await self._records.size()
+
     async def oldest(self, limit: int) -> list[TrashEntry]:
         """List the entries that lie there longest."""
         return await self._records.oldest(limit=limit)
