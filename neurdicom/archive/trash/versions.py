@@ -90,15 +90,13 @@ class VersionService:
     def __init__(
         self, stores: TrashStores, discarder: EntryDiscarder, guard: FileGuard, checker: SetAsideChecker, days: float
     ) -> None:
+        self._stores = stores
         self._catalog = stores.catalog
-        self._blobs = stores.blobs
         self._records = stores.records
         self._observer = stores.observer
-        self._files = stores.files
         self._discarder = discarder
         self._guard = guard
         self._checker = checker
-        self._retries = stores.retries
         self._renewer = VersionRenewer(stores.catalog, stores.blobs, stores.garbage)
         self._days = days
 
@@ -206,7 +204,7 @@ class VersionService:
             Outcome of the arrival, `replaced` or `kept`.
         """
         try:
-            await self._retries.attempt("an earlier version could not be recorded", partial(self._note, outcome))
+            await self._stores.retries.attempt("an earlier version could not be recorded", partial(self._note, outcome))
         except NeurdicomError as error:  # as where somebody else uses the same entry of the trash
             log.warning("an earlier version could not be recorded, the next start does it: %s", error)
 
@@ -241,14 +239,14 @@ class VersionService:
         key : str, optional
             Key of its blob, which a backup may keep in the store for a while.
         """
-        refs = await self._blobs.aside(place)
+        refs = await self._stores.blobs.aside(place)
         if refs:
             file = SetAsideFile(refs[0], place)
         elif key is not None:
-            file = SetAsideFile(await self._blobs.find(key), place, is_waiting=True)
+            file = SetAsideFile(await self._stores.blobs.find(key), place, is_waiting=True)
         else:
             return
-        status = await asyncio.to_thread((await self._files.path(file)).stat)
+        status = await asyncio.to_thread((await self._stores.files.path(file)).stat)
         received = datetime.fromtimestamp(status.st_mtime, UTC)
         now = datetime.now(UTC)
         shown = await self._catalog.get(Level.PATIENT, of.patient)
