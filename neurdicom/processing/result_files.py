@@ -41,7 +41,7 @@ class ResultFiles:
     folder : Path
         Holds nothing else.
     retries : RetryQueue
-        Deletes files that the disk did not let go.
+        Deletes files that the disk did not let go; closed with this.
     limit : int
         Most bytes of all files.
 
@@ -69,7 +69,8 @@ class ResultFiles:
         return clean
 
     async def close(self) -> None:
-        """Note that the server stopped cleanly. Idempotent."""
+        """Stop retrying, and note that the server stopped cleanly. Idempotent."""
+        await self._retries.close()
         if self.is_clean:
             await asyncio.to_thread(self._note.touch)
         await self._files.close()

@@ -59,11 +59,11 @@ class ResultStore:
         self._catalog = catalog
         self._pool = pool
         self._records = ResultRecords(catalog.documents)
-        self._retries = RetryQueue()
-        self._files = ResultFiles(folder, self._retries, limit=size * _MIB)
+        retries = RetryQueue()
+        self._files = ResultFiles(folder, retries, limit=size * _MIB)
         self._queue = WriteBehindQueue(self._write)
         self._changes = asyncio.Lock()
-        self.sources = SourceObserver(catalog, self._records, self._files, self._changes, self._retries)
+        self.sources = SourceObserver(catalog, self._records, self._files, self._changes, retries)
         self._was_clean = True
         self._epochs: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter()
@@ -83,7 +83,6 @@ class ResultStore:
     async def close(self) -> None:
         """Write the queued results. Idempotent."""
         await self._queue.close()
-        await self._retries.close()
         async with self._changes:
             await self._files.close()
 

@@ -42,15 +42,13 @@ class EntryRestorer:
     def __init__(
         self, stores: TrashStores, versions: VersionService, discarder: EntryDiscarder, checker: SetAsideChecker
     ) -> None:
+        self._stores = stores
         self._catalog = stores.catalog
-        self._blobs = stores.blobs
-        self._garbage = stores.garbage
         self._records = stores.records
         self._observer = stores.observer
         self._versions = versions
         self._discarder = discarder
         self._checker = checker
-        self._retries = stores.retries
         self._restored = RestoredStudies(stores.catalog)
         self._under_way: set[str] = set()
 
@@ -70,7 +68,9 @@ class EntryRestorer:
                 entry = await self._records.advance(entry, TrashState.RESTORING)
             await self.bring_back(entry)
         except (OSError, Unavailable) as error:
-            self._retries.put(f"the entry {id} of the trash could not be restored", partial(self._resume, id), error)
+            self._stores.retries.put(
+                f"the entry {id} of the trash could not be restored", partial(self._resume, id), error
+            )
             raise
         finally:
             self._under_way.discard(id)
@@ -95,16 +95,16 @@ class EntryRestorer:
         """Restore an entry that is `restoring`; may be repeated."""
         superseded: list[StoreOutcome] = []
         policy = CURRENT if entry.kind == VERSION else _RESTORED
-        async with self._garbage.lock:
+        async with self._stores.garbage.lock:
             files = await self._checker.files.of(entry.place)
             for start in range(0, len(files), _BATCH):
                 batch = files[start : start + _BATCH]
                 arrivals = [await read_file(await self._checker.files.path(file), file.ref) for file in batch]
-                await self._blobs.bring_back(entry.place, [file.ref.key for file in batch])
+                await self._stores.blobs.bring_back(entry.place, [file.ref.key for file in batch])
                 outcomes = await self._catalog.store(arrivals, policy)
                 superseded += [outcome for outcome in outcomes if outcome.unused is not None]
                 await self._restored.note({outcome.place.study for outcome in outcomes if outcome.place})
-        await self._garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
+        await self._stores.garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
         for outcome in superseded:
             await self._versions.note(outcome)
         await self._catalog.restore_edits(entry.edits)

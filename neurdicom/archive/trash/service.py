@@ -89,11 +89,10 @@ class TrashService:
         days: float,
     ) -> None:
         self._catalog = catalog
-        self._garbage = garbage
         self._days = days
         stores = TrashStores.of(catalog, blobs, garbage, observer)
+        self._stores = stores
         self._records = stores.records
-        self._observer = stores.observer
         self.retries = stores.retries
         self._discarder = EntryDiscarder(stores)
         self.versions = VersionService(stores, self._discarder, guard, checker, days)
@@ -181,24 +180,24 @@ class TrashService:
         displaced = {one.blob.key: one.blob.size for one in await self._catalog.displaced(entity["key"], level)}
         names = await names_of(self._catalog, level, entity["key"])
         patient = entity["id"] if level is Level.PATIENT else entity["patient"]
-        await self._observer.labels.note(entry.place, patient, located)
+        await self._stores.observer.labels.note(entry.place, patient, located)
         keys = await self._catalog.delete(level, entity["key"], aside=entry.place)
         if keys is None:
-            await self._observer.labels.discard(entry.place)
+            await self._stores.observer.labels.discard(entry.place)
             await self._records.remove(entry)
             raise missing(level, reference)
 
         async def finish() -> None:
             nonlocal entry
-            await self._observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
-            await self._observer.labels.set_aside(entry.place)
+            await self._stores.observer.labels.note(entry.place, patient, located)  # those that were given meanwhile
+            await self._stores.observer.labels.set_aside(entry.place)
             for each, key in names:  # before anybody can empty or restore the entry
-                await self._observer.on_set_aside(each, key, entry.place)
+                await self._stores.observer.on_set_aside(each, key, entry.place)
             sizes = {one.location.blob.key: one.location.blob.size for one in located} | displaced
-            late = await self._garbage.sizes([key for key in keys if key not in sizes])  # arrived since located
+            late = await self._stores.garbage.sizes([key for key in keys if key not in sizes])  # arrived since located
             size = sum((sizes | late)[key] for key in keys)
             try:
-                await self._garbage.collect(dict.fromkeys(keys, entry.place))
+                await self._stores.garbage.collect(dict.fromkeys(keys, entry.place))
             except (OSError, Unavailable) as error:
                 log.warning("files of %s %s could not be moved, which is tried again: %s", level, reference, error)
             entry = await self._keep(entry, instances=len(keys), bytes=size)  # last: until then all is done again
