@@ -10,8 +10,8 @@ import pytest
 
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.sqlite import SqliteCatalog
-from neurdicom.coordination import BackgroundTasks, Lease, Leases, Periodic, SerialThread
-from neurdicom.errors import Unavailable
+from neurdicom.coordination import BackgroundTasks, Lease, Leases, Periodic, RetryQueue, SerialThread
+from neurdicom.errors import NotFound, Unavailable
 
 
 def run(tmp_path: Path, test: Callable[[Catalog], Awaitable[None]]) -> None:
@@ -211,3 +211,81 @@ def test_functions_run_one_at_a_time() -> None:
 
     asyncio.run(go())
     assert (begun, most) == ([0, 1, 3, 4], 1)
+
+
+class Refusals:
+    """Work that is refused some times, and then done."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.is_done = False
+
+    async def __call__(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.is_done = True
+
+
+def test_refused_work_is_tried_again_until_it_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        queue = RetryQueue(0.01)
+        now, later = Refusals(), Refusals(OSError(28, "no space"), Unavailable("away"), OSError(28, "no space"))
+        assert await queue.attempt("now", now)
+        assert now.is_done
+        assert not await queue.attempt("it is not done", later)
+        async with asyncio.timeout(10):
+            while not later.is_done:
+                await asyncio.sleep(0.01)
+        again = Refusals(Unavailable("away"))
+        assert not await queue.attempt("another is not done", again)
+        async with asyncio.timeout(10):
+            while not again.is_done:
+                await asyncio.sleep(0.01)
+        await queue.close()
+
+    asyncio.run(test())
+    assert "it is not done, which is tried again: [Errno 28] no space" in caplog.messages
+
+
+def test_work_that_has_become_impossible_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        queue = RetryQueue(60.0)
+        gone, broken = Refusals(Unavailable("away"), NotFound("gone")), Refusals(Unavailable("away"), ValueError("x"))
+        last = Refusals(Unavailable("away"), Unavailable("still away"))
+        for work in (gone, broken, last):
+            assert not await queue.attempt("it is not done", work)
+        with pytest.raises(Unavailable, match="still away"):
+            await queue.catch_up()
+        assert not gone.is_done
+        await queue.catch_up()
+        assert last.is_done
+        assert not gone.is_done
+        assert not broken.is_done
+        await queue.close()
+        await queue.close()
+
+    asyncio.run(test())
+    assert "it is not done, which is not tried again: gone" in caplog.messages
+
+
+def test_work_that_others_want_is_done_in_the_order_of_its_arrival() -> None:
+    async def test() -> None:
+        queue, done = RetryQueue(60.0), list[int]()
+
+        def numbered(number: int) -> Callable[[], Awaitable[None]]:
+            async def work() -> None:
+                if number not in begun:
+                    begun.add(number)
+                    raise Unavailable("away")
+                done.append(number)
+
+            return work
+
+        begun = set[int]()
+        for number in range(3):
+            await queue.attempt(f"{number}", numbered(number))
+        await queue.catch_up()
+        assert done == [0, 1, 2]
+        await queue.close()
+
+    asyncio.run(test())
