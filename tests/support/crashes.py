@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from neurdicom.testing.crash.actors import Actor, CrashSite
 from neurdicom.testing.crash.check import CrashCheck
@@ -97,6 +97,11 @@ class CrashRounds:
         Of the server.
     kind : type of Server
         Its kind.
+
+    Attributes
+    ----------
+    kinds : sequence of type of Actor
+        The actors.
     """
 
     def __init__(self, folder: Path, seed: int, options: Sequence[str] = (), kind: type[Server] = Server) -> None:
@@ -108,10 +113,11 @@ class CrashRounds:
         )
         self.server.output = deque(maxlen=200_000)  # all of it
         self.site = CrashSite("", Ledger(), make_file, f"{ROOT}.4711")
+        self.kinds = ACTORS
         self._round = 0
         self._log = ""
 
-    def __enter__(self) -> "CrashRounds":
+    def __enter__(self) -> Self:
         self._start()  # first: it may skip the test
         self.node.start()
         add_nodes(self.site, self.node.url, self.node.dimse_port)
@@ -184,13 +190,13 @@ class CrashRounds:
         return self._check(f"refused {dict(self.site.refused)}", actors)
 
     def _check(self, what: str, actors: Sequence[Actor]) -> str:
-        self._become_quiet()
+        self.become_quiet()
         http = ServerConnection(self.site.url)
         check = CrashCheck(http, self.site, self.server.files)
         check.run()
         http.close()
-        log = self._log + self.server.log
-        found = check.faults
+        found = check.faults + self.further_faults(check)
+        log = self.log
         faults = self.site.faults + found + [line for line in log.splitlines() if DEFECTS.search(line)]
         instances = len(check.there) + len(check.held) + sum(len(one.files) for one in check.places.there.values())
         said = (
@@ -202,6 +208,15 @@ class CrashRounds:
         self.site.places.restart(check.places.there)
         self.site.ledger.restart(check.there, check.descriptions, check.labels, check.patients)
         return said
+
+    def further_faults(self, check: CrashCheck) -> list[str]:
+        """Find what else is wrong, before the ledger begins anew."""
+        return []
+
+    @property
+    def log(self) -> str:
+        """The server's log of this round."""
+        return self._log + self.server.log
 
     def _start(self) -> None:
         self.server.start()
@@ -215,7 +230,7 @@ class CrashRounds:
         DimseWriter.port = TwinSender.port = self.server.dimse_port
         Retriever.node_url = self.node.url
         first = self._round * 10_000
-        return [kind(self.site, place, first, f"{self.seed} {self._round}") for place, kind in enumerate(ACTORS)]
+        return [kind(self.site, place, first, f"{self.seed} {self._round}") for place, kind in enumerate(self.kinds)]
 
     def _stop(self, actors: Sequence[Actor], *, wait: bool = True) -> None:
         for actor in actors:
@@ -241,7 +256,7 @@ class CrashRounds:
 
         wait_for(not_served, "all actors to be served", 60, holds=lambda names: not names)
 
-    def _become_quiet(self) -> None:
+    def become_quiet(self) -> None:
         """End the jobs, and wait until nothing is under way."""
         for state in ("running", "queued"):
             for job in self.server.client.get("/api/jobs", params={"state": state}).json():

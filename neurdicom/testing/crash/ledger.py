@@ -6,7 +6,7 @@ import math
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 #: Instances that are looked at until one is there for certain.
@@ -264,12 +264,18 @@ class Ledger:
     def expectation(self, uid: str) -> Expectation:
         """Compute the states in which an instance may be."""
         with self._lock:
-            return self._expectation(uid)
+            return self.adjusted(self._expectation(uid))
 
     def expectations(self) -> dict[str, Expectation]:
         """Compute the states in which each instance may be, by SOP Instance UID."""
         with self._lock:
-            return {uid: self._expectation(uid) for uid in self.samples}
+            return {uid: self.adjusted(self._expectation(uid)) for uid in self.samples}
+
+    def acknowledged(self) -> dict[str, frozenset[str]]:
+        """List the instances that no actor has deleted, and the digests that each may have, by SOP Instance UID."""
+        with self._lock:
+            found = {uid: self._expectation(uid) for uid in self.samples}
+        return {uid: one.files for uid, one in found.items() if not one.may_be_absent}
 
     def choose(self, random: Random, owner: str = "", *, but: Collection[str] = ()) -> SampleInstance | None:
         """Choose an instance that is there for certain.
@@ -343,6 +349,10 @@ class Ledger:
             for study, names in labels.items():
                 self._labels[study] = dict.fromkeys(names, frozenset({True}))
 
+    def adjusted(self, one: Expectation) -> Expectation:
+        """Adjust what may be there to what others than the actors do: nothing."""
+        return one
+
     def _expectation(self, uid: str) -> Expectation:
         sample = self.samples[uid]
         entities = (("study", sample.study), ("series", sample.series), ("instance", uid))
@@ -351,6 +361,14 @@ class Ledger:
             [one for each in entities for one in self._deletions.get(each, ())],
             [one for each in entities for one in self._restorations.get(each, ())],
         )
+
+
+class QuotaLedger(Ledger):
+    """Ledger of a server with a quota, which may delete any study."""
+
+    def adjusted(self, one: Expectation) -> Expectation:
+        """Adjust what may be there: it may be gone."""
+        return replace(one, may_be_absent=True)
 
 
 def _last_values(changes: Sequence[tuple[RecordedRequest, str]]) -> frozenset[str]:

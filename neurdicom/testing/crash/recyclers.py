@@ -14,6 +14,9 @@ _LEVELS = ("instance", "instance", "series", "study")
 #: Number in the UIDs that several patients have.
 _SHARED = 99
 
+#: Label of studies that a quota never deletes.
+_PROTECTED = "protected"
+
 
 class HttpOwner(StudyOwner):
     """Base of actors that upload instances of their own."""
@@ -87,6 +90,32 @@ class Reviser(HttpOwner):
             self.recycle(study)
         else:
             self.look(study)
+
+
+class Protector(HttpOwner):
+    """Sends studies, protects them, and sends more of them."""
+
+    def use(self, study: OwnStudy) -> None:
+        """Begin a study and protect it; send more of it, or look at what is there."""
+        if not study.present:
+            self.store(study, self.own_sample(study))
+            self.protect(study)
+        elif self.random.random() < 0.7:
+            self.store(study, self.own_sample(study))
+        else:
+            self.look(study)
+
+    def protect(self, study: OwnStudy) -> None:
+        """Give a study the label; until then a quota may delete it."""
+        [sample] = study.present
+        self._note(study, sample.instance, None)
+        self.site.ledger.note_label(sample.study, _PROTECTED, True, False)
+        answer = self.http.request("PUT", f"/api/studies/{sample.study}/labels/{_PROTECTED}")
+        if self.check(answer, [HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND]).status == HTTPStatus.NO_CONTENT:
+            self.site.ledger.note_label(sample.study, _PROTECTED, True)
+            self._note(study, sample.instance)
+        else:
+            self._own.remove(study)
 
 
 class TwinOwner(HttpOwner):
