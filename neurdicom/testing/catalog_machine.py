@@ -1,6 +1,7 @@
 """State machine test of the archive port against its model (hypothesis, a development dependency)."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import ClassVar
 
 from hypothesis import strategies as st
@@ -31,10 +32,27 @@ class CatalogMachine(MoveRules):
     def __init__(self) -> None:
         super().__init__()
         self._edits = 0
+        self._again = 0
         self.aside: tuple[list[Edit], list[Edit]] = [], []
 
     @rule(batch=st.lists(arrivals(), min_size=2, max_size=8), policy=POLICIES)
     def store(self, batch: list[NewInstance], policy: StorePolicy) -> None:
+        self._store(batch, policy)
+
+    @precondition(has_instances)
+    @rule(number=NUMBERS, second=st.integers(0, 59), policy=POLICIES)
+    def store_again(self, number: int, second: int, policy: StorePolicy) -> None:
+        """Store the bytes of a file once more, of a displaced one if there is any."""
+        model = self.model
+        files = [model.files[each] for found in model.naturals.values() for each in found[1:]] or [
+            *model.files.values()
+        ]
+        file = files[number % len(files)]
+        self._again += 1
+        blob = replace(file.blob, key=f"{file.blob.key}-{self._again}")
+        self._store([replace(file, blob=blob, received=f"2024-01-01T00:01:{second:02}Z")], policy)
+
+    def _store(self, batch: list[NewInstance], policy: StorePolicy) -> None:
         found = self.wait(self.tested.store(batch, policy))
         expected = self.model.store(batch, policy)
         assert found == expected
