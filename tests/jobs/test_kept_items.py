@@ -20,15 +20,21 @@ from tests.support.job_service import ANN, BOB, Worker, ended, job_leases, lefto
 
 
 class KeepingWorker(Worker):
-    """Keeps its items, and a result of each."""
+    """Keeps its items, and a result of each; it waits while it may not run."""
 
     keeps_items = True
     save_seconds = 0.05
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.may_run = asyncio.Event()
+        self.may_run.set()
 
     def describe(self, value: Any, result: Any) -> dict[str, Any]:
         return {"item": value, "result": result}
 
     async def run(self, job: Job, items: Sequence[Any], stop: asyncio.Event) -> AsyncIterator[ItemOutcome]:
+        await self.may_run.wait()
         async for outcome in super().run(job, items, stop):
             result = {"square": int(items[outcome.item]) ** 2} if outcome.done else None
             yield ItemOutcome(
@@ -81,7 +87,9 @@ def test_what_failed_is_run_again(opener: Opener) -> None:
             with pytest.raises(NotFound):
                 await jobs.retry("nothing", by=ANN)
             bad.discard("700")
+            worker.may_run.clear()
             tries = await asyncio.gather(*(jobs.retry(job.id, by=ANN) for _ in range(3)), return_exceptions=True)
+            worker.may_run.set()
             assert sorted(type(each).__name__ for each in tries) == ["Conflict", "Conflict", "Job"]
             job = await ended(jobs, job)
             assert (job.done, job.failed, job.total, job.finished_count) == (799, 1, 800, 802)
