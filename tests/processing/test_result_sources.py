@@ -1,9 +1,10 @@
-"""Results whose sources are moved and deleted at the same time."""
+"""Results whose sources are moved, deleted or replaced, also where a server died meanwhile."""
 
 import asyncio
 from pathlib import Path
 
 from neurdicom.catalog.moves import MovedSeries
+from neurdicom.catalog.outcomes import StorePolicy
 from neurdicom.coordination import RetryQueue
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.processing.result import KeptResult
@@ -12,9 +13,17 @@ from neurdicom.processing.result_records import ResultRecords
 from neurdicom.processing.result_sources import SourceObserver
 from neurdicom.processing.results_aside import ResultsAside
 from neurdicom.testing.arrivals import arrival, place_of
+from tests.support.api import install, upload
 from tests.support.archive import archive
+from tests.support.files import dicom_file
+from tests.support.packages import package
+from tests.support.server import Server
 
 TRASH = "trash/1"
+PLUGIN = """
+class Plugin:
+    def process(self, ds=None, **parameters): return ds.pixel_array * 2.0
+"""
 
 
 def test_a_result_follows_its_source_to_the_trash_also_where_that_was_moved_just_before(tmp_path: Path) -> None:
@@ -44,3 +53,28 @@ def test_a_result_follows_its_source_to_the_trash_also_where_that_was_moved_just
             assert [one.id for one in kept] == ["r"]
 
     asyncio.run(test())
+
+
+def test_results_of_a_version_that_a_killed_server_has_not_recorded(tmp_path: Path) -> None:
+    """The replacement is committed; neither the version nor its results are in the trash before the next start."""
+    first, second = dicom_file(1, ImageComments="first"), dicom_file(1, ImageComments="second")
+
+    async def replace() -> None:
+        """Store other bytes, as a server that died right after the transaction."""
+        async with archive(tmp_path / "data", policy=StorePolicy(keep_versions=True)) as stored:
+            assert (await stored.add(second)).status == "replaced"
+
+    with Server(tmp_path / "data") as server:
+        install(server.client, package(PLUGIN))
+        id = upload(server.client, first)["id"]
+        before = server.client.get(f"/api/instances/{id}/process/by_plugin/test.plugin")
+        assert before.status_code == 200, before.text
+        assert len(server.client.get("/api/results").json()) == 1  # writes those that wait
+        server.kill()
+    asyncio.run(replace())
+    with Server(tmp_path / "data") as server:
+        assert server.client.get("/api/results").json() == []
+        _, version = server.client.get(f"/api/instances/{id}/versions").json()
+        assert server.client.post(f"/api/instances/{id}/versions/{version['sha256']}/restore").status_code == 200
+        again = server.client.get(f"/api/instances/{id}/process/by_plugin/test.plugin")
+        assert (again.headers["X-Cache"], again.headers["X-Result-Id"]) == ("hit", before.headers["X-Result-Id"])

@@ -290,4 +290,6 @@ class VersionService:
             Place in the hierarchy, by what its file says of its patient.
         """
         keys = await self._catalog.keys(Level.INSTANCE, claimed.instance)
+        for key in keys:  # it may not have been recorded because the server was killed at this
+            await self._observer.on_set_aside(Level.INSTANCE, key, place)
         await self._record(place, replace(claimed, instance=keys[0]) if keys else claimed)
