@@ -21,6 +21,10 @@ class Wire:
         """True once the connection broke."""
         return self.left is not None and self.passed > self.left
 
+    def mend(self) -> None:
+        """Let everything through from now on."""
+        self.left = None
+
     def allows(self, message: bytes) -> bool:
         """Decide whether a message to the server goes through; the driver's own look-outs are not counted."""
         if b"hello\x00" not in message and b"ismaster\x00" not in message.lower():

@@ -72,10 +72,15 @@ def upload_image(server: Server) -> str:
 
 
 def visit(server: Server) -> Iterator[Site]:
-    """A server with an image; models, plugins and the image are removed afterwards."""
+    """A server with an image; models and plugins are removed, those of other tests too, and the image afterwards."""
     site = Site(server, upload_image(server))
+    _remove_tools(site)
     yield site
+    _remove_tools(site)
+    assert site.client.delete(f"/api/instances/{site.instance}").status_code == 204
+
+
+def _remove_tools(site: Site) -> None:
     for many in ("plugins", "models"):
         for each in site.client.get(f"/api/{many}").json():
             site.client.delete(f"/api/{many}/{quote(each['id'], safe='')}")
-    assert site.client.delete(f"/api/instances/{site.instance}").status_code == 204

@@ -16,6 +16,7 @@ from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy, UidC
 from neurdicom.catalog.records import (
     DescribedInstance,
     Edit,
+    Entity,
     Located,
     MigrationProgress,
     NewInstance,
@@ -78,6 +79,9 @@ class MongoCatalog(Catalog):
 
     async def find(self, query: Query) -> Page:
         return await self._connection.use(lambda database: select.find(database, query))
+
+    async def get(self, level: Level, entity: str) -> Entity | None:
+        return await self._connection.unambiguous(lambda: super(MongoCatalog, self).get(level, entity))
 
     async def sop_classes(self, studies: Sequence[str]) -> dict[str, list[str]]:
         return await self._connection.use(lambda database: select.sop_classes(database, studies))

@@ -11,7 +11,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 from neurdicom.catalog.mongo import schema, writer
 from neurdicom.catalog.mongo.schema import Document
 from neurdicom.catalog.mongo.unit import UnitOfWork, UnitOfWorkRunner, translated_error
-from neurdicom.errors import Unavailable
+from neurdicom.errors import Ambiguous, Unavailable
 
 Database = AsyncIOMotorDatabase[Document]
 T = TypeVar("T")
@@ -75,9 +75,29 @@ class MongoConnection:
         """Run reads, or a write of one document, on the database. Raises `Unavailable` or `TooLarge`."""
         database, _ = self._open_now()
         try:
-            return await work(database)
+            return await self.unambiguous(lambda: work(database))
         except PyMongoError as error:
             raise translated_error(error) from error
+
+    async def unambiguous(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a read, and again after running and interrupted writes where it finds several entities of one reference.
+
+        Without transactions an entity that such a write moves may be in two places.
+
+        Parameters
+        ----------
+        read : callable
+            The read, which may raise `Ambiguous`.
+        """
+        try:
+            return await read()
+        except Ambiguous:
+            _, units = self._open_now()
+            try:
+                await units.recover_interrupted()
+            except PyMongoError as error:
+                raise translated_error(error) from error
+            return await read()
 
     async def write(self, work: Callable[[UnitOfWork], Coroutine[Any, Any, T]]) -> T:
         """Run a write of many documents, whole or not at all. Raises `Unavailable` or `TooLarge`."""

@@ -218,3 +218,29 @@ def test_an_edit_of_a_displaced_file_leaves_the_other_with_it(mongodb_uri: str, 
             return
         with MongoClient(mongodb_uri) as client:
             client.drop_database(database)
+
+
+def test_a_study_whose_move_was_cut_short_is_one_study(mongodb_uri: str, database: str) -> None:
+    """It may be in two places until the move is finished, which a lookup by its UID does."""
+
+    async def go() -> int:
+        allowed = 0
+        while True:
+            with MongoClient(mongodb_uri) as client:
+                client.drop_database(database)
+            async with wire(mongodb_uri) as relay:
+                catalog = MongoCatalog(relay.uri, database, transactions=False)
+                await catalog.open()
+                await catalog.store(BEFORE[:2])
+                relay.left = relay.passed + allowed
+                with suppress(Unavailable):
+                    await catalog.move(study_to("p2", "1.2.1", **JANE))
+                whole = not relay.cut
+                relay.mend()
+                assert await catalog.get(Level.STUDY, "1.2.1") is not None
+                await catalog.close()
+            if whole:
+                return allowed
+            allowed += 1
+
+    assert asyncio.run(go()) > 1
