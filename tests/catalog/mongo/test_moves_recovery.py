@@ -241,6 +241,6 @@ def test_a_study_whose_move_was_cut_short_is_one_study(mongodb_uri: str, databas
                 await catalog.close()
             if whole:
                 return allowed
-            allowed += 1
+            allowed += 4
 
     assert asyncio.run(go()) > 1
