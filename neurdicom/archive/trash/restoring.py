@@ -104,6 +104,8 @@ class EntryRestorer:
                 outcomes = await self._catalog.store(arrivals, policy)
                 superseded += [outcome for outcome in outcomes if outcome.unused is not None]
                 await self._restored.note({outcome.place.study for outcome in outcomes if outcome.place})
+            if entry.kind == VERSION:  # now: nobody can have deleted or replaced what was restored yet
+                await self._stores.blobs.release(entry.place)
         await self._stores.garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
         for outcome in superseded:
             await self._versions.note(outcome)

@@ -10,9 +10,11 @@ from neurdicom.archive.edit import EditService
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.trash.service import Deletion, TrashService
+from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import StorePolicy
 from neurdicom.catalog.records import Located
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.conditions import Query
 from neurdicom.errors import NotFound
 from tests.support.archive import ArchiveSite, archive
 from tests.support.files import ROOT, dicom_file
@@ -72,6 +74,39 @@ def test_a_version_is_recorded_also_where_another_one_is_emptied_meanwhile(tmp_p
                 await stored.add(file)
             entries, _ = await trash.page(limit=10)
             assert [(entry.kind, entry.sha256) for entry in entries] == [("version", sha(second))]
+
+    asyncio.run(test())
+
+
+class PurgingObserver(NoResults):
+    """Observer by which somebody deletes a restored instance for good before its restoration has ended."""
+
+    catalog: Catalog
+    garbage: GarbageCollector
+
+    async def on_brought_back(self, place: str) -> None:
+        [instance] = (await self.catalog.find(Query(Level.INSTANCE))).items
+        keys = await self.catalog.delete(Level.INSTANCE, instance["key"])
+        await self.garbage.collect(dict.fromkeys(keys or (), ""))
+
+
+def test_a_restored_version_that_is_deleted_at_once_leaves_no_file(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with archive(tmp_path) as stored:
+            catalog, blobs, observer = stored.catalog, stored.blobs, PurgingObserver(has_trash=True)
+            garbage = GarbageCollector(catalog, blobs)
+            observer.catalog, observer.garbage = catalog, garbage
+            trash = TrashService(catalog, blobs, garbage, observer, stored.guard, stored.checker, 30.0)
+            policy = StorePolicy(keep_versions=True)
+            stored.ingest = IngestService(catalog, blobs, replaced=trash.versions.note, policy=policy, garbage=garbage)
+            for comment in ("first", "second"):
+                await stored.add(dicom_file(1, ImageComments=comment))
+            [version], _ = await trash.page(limit=10)
+            await trash.restore(version.id)
+            [other], _ = await trash.page(limit=10)
+            place = tmp_path / "blobs" / "versions" / version.id
+            assert not [path for path in place.rglob("*") if path.is_file()]
+            assert other.sha256 == sha(dicom_file(1, ImageComments="second"))
 
     asyncio.run(test())
 
