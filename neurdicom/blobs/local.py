@@ -357,7 +357,7 @@ def _list_all(objects: Path) -> list[BlobRef]:
 
 
 def _make_read_only(path: str | Path, status: os.stat_result) -> None:
-    """Remove the write permissions of a file, which an earlier version or somebody else may have left."""
+    """Remove the write permissions of a stored file."""
     if status.st_mode & _WRITABLE:
         with contextlib.suppress(OSError):  # another user's, or on a read-only disk: it can be read all the same
             os.chmod(path, STORED_MODE)  # noqa: PTH101

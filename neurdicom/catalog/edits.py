@@ -68,7 +68,7 @@ def without(history: Sequence[Edit], edit_id: str) -> list[Edit] | None:
 
 
 def joined(there: Sequence[Edit], back: Sequence[Edit]) -> list[Edit]:
-    """Join two histories of an entity in the order of time; an edit that both have is kept once.
+    """Merge two histories of an entity in the order of time, without duplicate edits.
 
     The order within each stays. `before` of an edit becomes the value of the previous edit of its field.
 

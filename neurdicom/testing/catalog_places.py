@@ -101,7 +101,7 @@ async def ambiguity(catalog: Catalog, level: Level, uid: str) -> set[str]:
 
 
 class PlaceContract(CatalogSuite):
-    """Tests of UIDs that name two entities: these are kept apart, and no verb on one changes the other."""
+    """Contract tests of entities that share a UID: a change of one leaves the other as it is."""
 
     def test_both_places_are_kept(self) -> None:
         async def test(catalog: Catalog) -> None:

@@ -38,7 +38,7 @@ class NotedLabel:
         return f"{self.place}/{self.mark.key}"
 
     def to_document(self) -> dict[str, Any]:
-        """Write the document that is kept in the catalog."""
+        """Convert to a document of the catalog."""
         return {"place": self.place, "mark": self.mark.to_document()}
 
     @classmethod

@@ -52,7 +52,7 @@ class LabelMark:
         return document_key(self.level, self.entity, self.label)
 
     def to_document(self) -> dict[str, Any]:
-        """Write the document that is kept in the catalog."""
+        """Convert to a document of the catalog."""
         return {name: getattr(self, name) for name in self.__slots__} | {"level": self.level.value}
 
     @classmethod

@@ -70,7 +70,7 @@ class EntryDiscarder:
         await self._later.close()
 
     async def _take_waiting(self, place: str) -> None:
-        """Move the files of an entry that a backup has kept in the store to its place."""
+        """Set aside the files of an entry that waited in the store for the end of a backup."""
         waiting = await self._files.waiting(place)
         if waiting:
             await self._blobs.set_aside(place, waiting)

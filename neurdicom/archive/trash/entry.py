@@ -105,7 +105,7 @@ class TrashEntry:
         return f"{'versions' if self.kind == VERSION else 'trash'}/{self.id}"
 
     def to_document(self) -> dict[str, Any]:
-        """Write the document that is kept in the catalog."""
+        """Convert to a document of the catalog."""
         own = {name: getattr(self, name) for name in self.__slots__}
         return own | {"uids": dict(self.uids), "edits": [edit.to_document() for edit in self.edits]}
 

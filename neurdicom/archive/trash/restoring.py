@@ -78,7 +78,7 @@ class EntryRestorer:
         return entry
 
     async def _resume(self, id: str) -> None:
-        """Go on with a restoration that was refused, unless somebody else has."""
+        """Resume a restoration that a disk or the catalog refused, unless it is under way or over."""
         entry = await self._records.get(id)
         if entry.state is TrashState.RESTORING and id not in self._under_way:
             self._under_way.add(id)

@@ -19,7 +19,7 @@ _STUDY_UID, _SERIES_UID, _INSTANCE_UID, _PATIENT_ID = "0020000D", "0020000E", "0
 
 
 class CrashCheck:
-    """Check of a server, while nobody uses it, against the records of its actors.
+    """Check of an idle server against the records of the actors.
 
     Parameters
     ----------

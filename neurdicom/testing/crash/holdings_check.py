@@ -17,7 +17,7 @@ _FOLDERS = {"version": "versions"}
 
 
 class HoldingsCheck:
-    """Check of a server, while nobody uses it, against the records of instances that one actor alone changes.
+    """Check of an idle server against the records of instances with one actor each.
 
     Parameters
     ----------

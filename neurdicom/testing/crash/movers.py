@@ -25,7 +25,7 @@ Entity = Mapping[str, Any]
 
 @dataclass
 class OwnPlaces:
-    """What an actor owns: studies of a few patients, which lie where their files say, or where they were moved.
+    """Studies of a few patients that one actor alone sends and moves.
 
     Attributes
     ----------

@@ -164,7 +164,7 @@ class KnownPlaces:
 
     @property
     def old(self) -> frozenset[str]:
-        """Names of what an earlier check has found, which nobody has changed since."""
+        """Names of the arrangements that an earlier check found, and that no actor has changed since."""
         return self._old
 
     def restart(self, found: Mapping[str, Arrangement]) -> None:

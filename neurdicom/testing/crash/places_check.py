@@ -16,7 +16,7 @@ _FIELDS = ("patient", "study")
 
 
 class PlacesCheck:
-    """Comparison of a server that nobody uses with what actors know of where their instances lie.
+    """Check of the patients, studies and series of moved instances on an idle server.
 
     Parameters
     ----------

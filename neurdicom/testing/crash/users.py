@@ -199,7 +199,7 @@ class Verifier(Actor):
 
 
 class Processor(Actor):
-    """Actor that runs a plugin on instances and has its results kept.
+    """Actor that runs a plugin on instances; the server keeps the results.
 
     Attributes
     ----------
