@@ -10,6 +10,7 @@ from neurdicom.archive.hold import DelayedDeletion, are_deletions_held
 from neurdicom.archive.verify.healing import Healer
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
+from neurdicom.catalog.outcomes import version_place
 from neurdicom.catalog.records import NewInstance
 from neurdicom.errors import NotFound
 
@@ -103,7 +104,15 @@ class GarbageCollector:
         if self._healer is not None:
             await self._healer.forget(files)
 
+    async def release_versions(self, keys: Sequence[str]) -> None:
+        """Remove the names that restored versions may still have among the versions, before the files are moved.
+
+        Afterwards nobody would know that such a name is not a version of its own. Called with the lock.
+        """
+        await self._blobs.release(*map(version_place, keys))
+
     async def _collect(self, place: str, keys: Sequence[str]) -> None:
+        await self.release_versions(keys)
         if place:
             # Restored meanwhile: its file is in use again.
             used = await self._catalog.known_blobs(keys)

@@ -61,11 +61,13 @@ class AsideFolders:
                     (self._objects / key).hardlink_to(folder / key)
             flush_folder(self._objects / shard)
 
-    def release(self, place: str) -> None:
-        """Unlink blobs from a place that are in the store, and remove it if nothing is left in it."""
-        folder = self._root / check_place(place)
-        if not folder.is_dir():
-            return
+    def release(self, places: Sequence[str]) -> None:
+        """Unlink blobs from places that are in the store, and remove those in which nothing is left."""
+        for place in places:
+            if (folder := self._root / check_place(place)).is_dir():
+                self._release(place, folder)
+
+    def _release(self, place: str, folder: Path) -> None:
         for shard in [entry for entry in folder.iterdir() if entry.is_dir()]:
             for path in [*shard.iterdir()]:
                 if (self._objects / shard.name / path.name).exists():

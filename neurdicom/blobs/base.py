@@ -335,8 +335,8 @@ class BlobStore(ABC):
         """
 
     @abstractmethod
-    async def release(self, place: str) -> None:
-        """Remove blobs from a place that are in the store as well, durably, and the place when nothing is left."""
+    async def release(self, *places: str) -> None:
+        """Remove blobs from places that are in the store as well, durably, and each place when nothing is left."""
 
     @abstractmethod
     async def aside(self, place: str) -> list[BlobRef]:

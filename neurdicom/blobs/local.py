@@ -268,9 +268,9 @@ class LocalBlobStore(BlobStore):
         """Give the files their names in their shards again, beside those in the folder of the place."""
         await self._run(self._aside.bring_back, place, [key for key in keys if _KEY.fullmatch(key)])
 
-    async def release(self, place: str) -> None:
-        """Unlink the files in the folder of the place that have another name in the store."""
-        await self._run(self._aside.release, place)
+    async def release(self, *places: str) -> None:
+        """Unlink the files in the folders of the places that have another name in the store."""
+        await self._run(self._aside.release, places)
 
     async def aside(self, place: str) -> list[BlobRef]:
         """List the files in the folder of the place."""

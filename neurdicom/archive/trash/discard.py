@@ -73,6 +73,7 @@ class EntryDiscarder:
         """Set aside the files of an entry that waited in the store for the end of a backup."""
         waiting = await self._files.waiting(place)
         if waiting:
+            await self._garbage.release_versions(waiting)
             await self._blobs.set_aside(place, waiting)
             await self._catalog.forget_garbage(waiting)
 

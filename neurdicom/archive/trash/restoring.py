@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Final
 
-from neurdicom.archive.hold import are_deletions_held
 from neurdicom.archive.ingest.recovery import read_file
 from neurdicom.archive.trash.check import SetAsideChecker
 from neurdicom.archive.trash.discard import EntryDiscarder
@@ -105,9 +104,6 @@ class EntryRestorer:
                 outcomes = await self._catalog.store(arrivals, policy)
                 superseded += [outcome for outcome in outcomes if outcome.unused is not None]
                 await self._restored.note({outcome.place.study for outcome in outcomes if outcome.place})
-            # Now, since nobody can have deleted or replaced yet what was restored; a backup may need the name.
-            if entry.kind == VERSION and not await are_deletions_held(self._catalog.documents):
-                await self._stores.blobs.release(entry.place)
         await self._stores.garbage.collect({str(outcome.unused): outcome.aside for outcome in superseded})
         for outcome in superseded:
             await self._versions.note(outcome)

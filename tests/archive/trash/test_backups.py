@@ -1,6 +1,9 @@
 """The trash while a backup holds deletions: entries are restored and emptied, and files stay until it has ended."""
 
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from tests.support.archive_client import Archive
 from tests.support.server import Server
@@ -64,6 +67,32 @@ def test_what_is_deleted_while_a_backup_is_made_is_restored_while_it_is_made(tmp
         wait_for(lambda: files_in(server, "objects"), "the file to go", holds=lambda paths: len(paths) == 1)
         assert archive.get(f"/instances/{made[1]['id']}/file").content == files[made[1]["id"]]
         wait_for(lambda: files_in(server, "trash"), "an empty trash", holds=lambda paths: not paths)
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_a_version_that_is_restored_and_deleted_while_a_backup_is_made_leaves_no_second_name(
+    tmp_path: Path, is_emptied: bool
+) -> None:
+    with Server(tmp_path / "data") as server:
+        archive = Archive(server)
+        first, second = versions_of(2)
+        instance = archive.store(first)["id"]
+        archive.store(second)
+        with held(server):
+            path = f"/instances/{instance}/versions/{sha(first)}/restore"
+            assert archive.client.post(f"/api{path}").status_code == 200
+            archive.delete(f"/instances/{instance}")
+            entry = entry_of(archive, instance)["id"]
+            if is_emptied:
+                archive.delete(f"/trash/{entry}")
+            assert [sha(path.read_bytes()) for path in files_in(server, "versions")] == [sha(first)]
+
+        def lying(place: str) -> list[str]:
+            return [sha(path.read_bytes()) for path in files_in(server, place)]
+
+        deleted = [] if is_emptied else [sha(first)]
+        for place, expected in (("objects", []), ("trash", deleted), ("versions", [sha(second)])):
+            wait_for(partial(lying, place), f"the end of the backup in {place}", holds=expected.__eq__)
 
 
 def test_what_a_backup_has_kept_is_deleted_by_the_next_start(tmp_path: Path) -> None:
