@@ -21,7 +21,7 @@ ACTORS = (
 )
 
 #: Limits of which each round has enough to delete, and what a study needs to be one that nothing arrives for.
-STORAGE = ("--max-storage", "0.3", "--stable-seconds", "2")
+STORAGE = ("--max-storage", "0.1", "--stable-seconds", "2")
 AGE = ("--max-age-days", "0.00004", "--stable-seconds", "2")
 
 _TAKEN = re.compile(r"the study (\S+) \(\S+ MiB\) was deleted: ")
