@@ -126,7 +126,7 @@ class SourceObserver:
         if not gone:
             return
         if place:
-            await self._aside.put(place, gone, [])
+            await self._set_aside(place, gone)
         await self._aside.forget(displaced, [record.id for record in gone])
         if not place:
             await self._files.remove([key for record in gone for key in record.keys])
@@ -158,7 +158,7 @@ class SourceObserver:
         ]
         changed = [after for before, after in zip(rest, left, strict=True) if after is not before]
         if place:
-            await self._aside.put(place, dead, [record.id for record in changed])
+            await self._set_aside(place, dead, [record.id for record in changed])
             await self._records.delete([record.id for record in dead])
         else:
             await self.delete(await self._set_displaced_aside(dead))
@@ -171,9 +171,13 @@ class SourceObserver:
         provenance = Provenance(self._catalog)
         displaced = [record for record in records if await provenance.is_displaced(record)]
         for record in displaced:
-            await self._aside.put(_place_of_displaced(record.series or ""), [record], [])
+            await self._set_aside(_place_of_displaced(record.series or ""), [record])
         await self._records.delete([record.id for record in displaced])
         return [record for record in records if record not in displaced]
+
+    async def _set_aside(self, place: str, records: Sequence[KeptResult], changed: Sequence[str] = ()) -> None:
+        """Set records aside at a place; of the same result the later record counts there."""
+        await self._files.remove(await self._aside.put(place, records, changed))
 
     async def delete(self, records: Sequence[KeptResult]) -> None:
         """Delete records and their files."""

@@ -21,7 +21,7 @@ class ResultsAside:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
 
-    async def put(self, place: str, records: Sequence[KeptResult], changed: Sequence[str]) -> None:
+    async def put(self, place: str, records: Sequence[KeptResult], changed: Sequence[str]) -> list[str]:
         """Keep records of a place.
 
         Parameters
@@ -32,13 +32,23 @@ class ResultsAside:
             Results whose sources are there.
         changed : sequence of str
             Ids of results that are not, but DICOM instances that were made of them are.
+
+        Returns
+        -------
+        list of str
+            Keys of the files of earlier records of the same results at this place, which no record has any more: the
+            source was there again meanwhile, and the results were computed again before these were brought back.
         """
         kept: Records = {
             f"{place}/{one.id}": {"key": f"{place}/{one.id}", "record": one.to_document()} for one in records
         }
         noted: Records = {f"{place}/{id}": {"key": f"{place}/{id}", "record": None, "id": id} for id in changed}
-        if kept or noted:
-            await self._documents.put(KIND, noted | kept)
+        if not kept and not noted:
+            return []
+        present = [await self._documents.get(KIND, key) for key in kept]
+        earlier = [KeptResult.from_document(one["record"]) for one in present if one is not None and one["record"]]
+        await self._documents.put(KIND, noted | kept)
+        return sorted({key for one in earlier for key in one.keys} - {key for one in records for key in one.keys})
 
     async def pages(self, place: str) -> AsyncIterator[tuple[list[KeptResult], list[str]]]:
         """Yield the records of a place, and the ids of changed results, page by page."""
