@@ -133,6 +133,12 @@ class Settings:
     max_age_days: float = _setting(
         0.0, "Days after its last arrival for which a study is kept; 0 for no limit.", low=0.0, high=36500.0
     )
+    dicomweb_transfer_syntax: str = _setting(
+        "explicit",
+        "Transfer syntax of files and frames that DICOMweb is asked for without one: Explicit VR Little Endian, or as "
+        "stored.",
+        choices=("explicit", "stored"),
+    )
     dicomweb_delete: bool = _setting(False, "Accept DELETE requests on DICOMweb studies, series and instances.")
     log_level: str = _setting("info", "Lowest level that is logged.", choices=("debug", "info", "warning", "error"))
     log_format: str = _setting("text", "Format of log lines.", choices=("text", "json"))

@@ -9,7 +9,7 @@ from neurdicom.archive.render import RenderService
 from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.errors import NotAvailable
+from neurdicom.errors import Invalid, NotAvailable, PluginError
 
 
 class File(Protocol):
@@ -80,7 +80,11 @@ class FileService:
         for syntax in syntaxes:
             try:
                 return FileInSyntax(await self._render.transcode(instance, syntax), syntax)
-            except NotAvailable as error:
+            except (NotAvailable, Invalid) as error:  # what is no UID is no transfer syntax either
+                reasons.append(str(error))
+            except PluginError as error:  # a worker that crashed
+                if strict:
+                    raise
                 reasons.append(str(error))
         if strict:
             raise NotAvailable("; ".join(dict.fromkeys(reasons)))

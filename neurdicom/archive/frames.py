@@ -3,9 +3,11 @@
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from neurdicom.archive.lookup import check_frames, frame_count
 from neurdicom.archive.render import PIXELS
@@ -14,7 +16,7 @@ from neurdicom.catalog.records import Location
 from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
 from neurdicom.dicom.identity import uid_of
-from neurdicom.errors import NotAvailable, NotFound
+from neurdicom.errors import NotAvailable, NotFound, PluginError
 from neurdicom.pixels.decode.encapsulated import Fragment
 from neurdicom.pixels.decode.stored import FrameIndex, FramePlaces, find_frames
 from neurdicom.workers.pool import WorkerPool
@@ -32,9 +34,12 @@ class FrameData:
     ----------
     size : int
         Size in bytes.
+    syntax : str
+        Transfer Syntax UID that it is in.
     """
 
     size: int
+    syntax: str
     _file: int
     _places: Sequence[Fragment]
     _body: bytes | memoryview | None = None
@@ -90,7 +95,9 @@ class FrameService:
         check_frames(location, frames or ())
         return layout["transfer_syntax"], range(1, frame_count(location) + 1) if frames is None else frames
 
-    async def read(self, location: Location, frames: Sequence[int], syntax: str) -> AsyncIterator[FrameData]:
+    async def read(
+        self, location: Location, frames: Sequence[int], syntax: str, *, lenient: bool = False
+    ) -> AsyncIterator[FrameData]:
         """Yield frames in a transfer syntax, one at a time; each is to be read before the next is asked for.
 
         Parameters
@@ -101,6 +108,8 @@ class FrameService:
             Frame numbers, from 1.
         syntax : str
             UID of the transfer syntax.
+        lenient : bool
+            Yield frames that can't be converted as they are stored.
 
         Raises
         ------
@@ -124,16 +133,33 @@ class FrameService:
             self._remember(key, found.index)
             try:
                 for each in found.places or ():
-                    yield FrameData(sum(place.length for place in each), file, each, body)
+                    yield FrameData(sum(place.length for place in each), syntax, file, each, body)
             finally:
                 os.close(file)
             if found.places is not None:
                 return
-        for frame in frames:
+        stored = layout.transfer_syntax
+        if lenient and syntax != stored and len(frames) > 1:
+            # Whether all are there shows before the answer begins.
+            last = frames[-1:] if isinstance(frames, range) else [max(frames)]
+            await asyncio.to_thread(find_frames, path, layout, last, self._indexes.get(location.blob.key))
+        for place, frame in enumerate(frames):
             arguments = {"path": str(path), "layout": dict(location.layout), "frame": frame, "transfer_syntax": syntax}
-            async with self._guard.decoding(location):
-                reply = await self._pool.call(PIXELS, "frame", arguments)
-            yield FrameData(len(reply.body), -1, (), reply.body)
+            try:
+                async with self._guard.decoding(location):
+                    reply = await self._pool.call(PIXELS, "frame", arguments)
+            except (NotAvailable, PluginError):  # a worker that crashes, too
+                if not lenient or syntax == stored:
+                    raise
+                # What holds of the first frame holds of all, as a rule.
+                as_stored = self.read(location, [frame] if place else frames, stored)
+                async with aclosing(cast(AsyncGenerator[FrameData, None], as_stored)) as found_stored:
+                    async for each_stored in found_stored:
+                        yield each_stored
+                if not place:
+                    return
+                continue
+            yield FrameData(len(reply.body), syntax, -1, (), reply.body)
 
     def _remember(self, key: str, index: FrameIndex | None) -> None:
         """Cache the latest indexes, of a bounded size in all."""

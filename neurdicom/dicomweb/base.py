@@ -6,10 +6,11 @@ import zlib
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.uids import MAX_LENGTH, check_uid
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
-from neurdicom.http.accept import Choice, Offer, accepts_encoding, choose, parse_accept
+from neurdicom.http.accept import ANY, Choice, MediaRange, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import send_buffer
 from neurdicom.http.operation import BINARY
@@ -103,19 +104,31 @@ class DicomWebHandler(ApiHandler):
         port = self.local_port()
         return "" if port in (None, _DEFAULT_PORT) else f":{port}"
 
+    @property
+    def default_syntax(self) -> str:
+        """Transfer Syntax UID of what is asked for without one (PS3.18 8.7.3.4), or `ANY`: as it is stored."""
+        return ANY if self.context.settings.dicomweb_transfer_syntax == "stored" else EXPLICIT
+
     def negotiate(self, offers: Sequence[Offer], *, in_order: bool = False) -> Choice:
         """Choose a representation by the query parameter `accept` or the Accept header, as `choose` does.
 
         Raises `NotAvailable` (406).
         """
         self.vary("Accept")
-        given = self.get_query_arguments("accept")
-        header = ",".join(given) if any(given) else self.request.headers.get("Accept", "")
-        choice = choose(parse_accept(header), offers, in_order=in_order)
+        choice = choose(self.accepted(), offers, in_order=in_order)
         if choice is None:
             possible = ", ".join(dict.fromkeys(map(str, offers)))
-            raise NotAvailable(f"Accept is {header[:500]!r}; {possible or 'nothing'} is available", field="accept")
+            wanted = self._accept_header()[:500]
+            raise NotAvailable(f"Accept is {wanted!r}; {possible or 'nothing'} is available", field="accept")
         return choice
+
+    def accepted(self) -> list[MediaRange]:
+        """List the alternatives that the client accepts, by the query parameter `accept` or the Accept header."""
+        return parse_accept(self._accept_header())
+
+    def _accept_header(self) -> str:
+        given = self.get_query_arguments("accept")
+        return ",".join(given) if any(given) else self.request.headers.get("Accept", "")
 
     def not_modified(self, etag: str, *, multipart: bool = False) -> bool:
         """Set the validator; finish with 304 and return True if the client's copy is current.

@@ -55,9 +55,9 @@ class Frames(DicomWebHandler):
         "Get frames of an instance",
         tag=TAG,
         description=(
-            "`frames` are numbers from 1, separated by commas. Without a transfer syntax in Accept, or with "
-            "`transfer-syntax=*`, frames are returned as they are stored; with `application/octet-stream` they are "
-            "decoded."
+            "`frames` are numbers from 1, separated by commas. Without a transfer syntax in Accept, they are returned "
+            "in Explicit VR Little Endian (setting `dicomweb_transfer_syntax`), or as they are stored where they can't "
+            "be decoded; with `transfer-syntax=*` as they are stored."
         ),
         query=[ACCEPT],
         path=FRAMES,
@@ -72,20 +72,22 @@ class Frames(DicomWebHandler):
     async def send_frames(self, location: Location, frames: list[int] | None) -> None:
         """Finish with frames of an instance, all of them for None."""
         stored, numbers = self.frames.check(location, frames)
-        choice = self.negotiate(offers(stored, single=len(numbers) == 1), in_order=True)
+        decoded = self.default_syntax != ANY and not self._names(frame_media_type(stored))
+        choice = self.negotiate(offers(stored, single=len(numbers) == 1, decoded=decoded), in_order=True)
         syntax = syntax_of(choice, stored)
-        media_type = frame_media_type(syntax)
-        # Native cells are returned in little endian, whatever they are stored in.
-        content_type = f"{media_type}; transfer-syntax={EXPLICIT if syntax in NATIVE else syntax}"
-        if self.not_modified(f"{location.blob.sha256[:32]}-{syntax}", multipart=choice.offer.multipart):
+        lenient = syntax == EXPLICIT and choice.syntaxes[0] is None and self.default_syntax != ANY
+        validator = f"{location.blob.sha256[:32]}-{syntax}{'-or-stored' if lenient else ''}"
+        if self.not_modified(validator, multipart=choice.offer.multipart):
             return
-        found = self.frames.read(location, numbers, syntax)
-        if choice.offer.multipart:
-            await send_multipart(self, media_type, _parts(found, content_type), single=len(numbers) == 1)
-            return
+        found = self.frames.read(location, numbers, syntax, lenient=lenient)
         async with aclosing(cast(AsyncGenerator[FrameData, None], found)) as source:
+            # The first one tells whether they can be decoded, and so the type of the answer.
             frame = await anext(source)
-            self.set_header("Content-Type", content_type)
+            if choice.offer.multipart:
+                parts = _parts(frame, source)
+                await send_multipart(self, frame_media_type(frame.syntax), parts, single=len(numbers) == 1)
+                return
+            self.set_header("Content-Type", _content_type(frame))
             self.set_header("Content-Length", str(frame.size))
             if self.request.method == "HEAD":
                 await send_head(self)
@@ -93,18 +95,40 @@ class Frames(DicomWebHandler):
             await send_stream(self, frame.read())
             self.finish()
 
-
-async def _parts(frames: AsyncIterator[FrameData], content_type: str) -> AsyncIterator[Part]:
-    async with aclosing(cast(AsyncGenerator[FrameData, None], frames)) as source:
-        async for frame in source:
-            yield Part(content_type, frame.read, frame.size)
+    def _names(self, media_type: str) -> bool:
+        """Tell whether the client names a media type, rather than taking any."""
+        return any(each.media_type == media_type for each in self.accepted())
 
 
-def offers(stored: str, *, single: bool) -> list[Offer]:
-    """List the representations of frames that are stored in a transfer syntax, the stored one first."""
+async def _parts(first: FrameData, rest: AsyncIterator[FrameData]) -> AsyncIterator[Part]:
+    yield Part(_content_type(first), first.read, first.size)
+    async for frame in rest:
+        yield Part(_content_type(frame), frame.read, frame.size)
+
+
+def _content_type(frame: FrameData) -> str:
+    # Native cells are returned in little endian, whatever they are stored in.
+    syntax = EXPLICIT if frame.syntax in NATIVE else frame.syntax
+    return f"{frame_media_type(frame.syntax)}; transfer-syntax={syntax}"
+
+
+def offers(stored: str, *, single: bool, decoded: bool = False) -> list[Offer]:
+    """List the representations of frames that are stored in a transfer syntax, the preferred first.
+
+    Parameters
+    ----------
+    stored : str
+        Transfer Syntax UID.
+    single : bool
+        One frame is requested, which needs no multipart response.
+    decoded : bool
+        Prefer decoded frames to stored ones.
+    """
     given = [(frame_media_type(stored), frozenset({stored})), (OCTET_STREAM, UNCOMPRESSED | {stored})]
     if stored in NATIVE:
         del given[0]
+    elif decoded:
+        given.reverse()
     given += [(media_type, frozenset(syntaxes)) for media_type, syntaxes in ENCODED.items()]
     forms = (True, False) if single else (True,)
     return [Offer(media_type, multipart, syntaxes) for multipart in forms for media_type, syntaxes in given]

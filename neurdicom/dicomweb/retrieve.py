@@ -32,9 +32,10 @@ class Instances(DicomWebHandler):
         "Get the files of a study, series or instance",
         tag=TAG,
         description=(
-            "Slices are in spatial order. Without a transfer syntax in Accept, or with `transfer-syntax=*`, files are "
-            "returned as they are stored. A file that can't be converted to the requested transfer syntax is returned "
-            "as it is stored too; the Content-Type of its part names the transfer syntax."
+            "Slices are in spatial order. Without a transfer syntax in Accept, files are in Explicit VR Little "
+            "Endian (setting `dicomweb_transfer_syntax`), with `transfer-syntax=*` as they are stored. A file that "
+            "can't be converted is returned as it is stored too, unless it alone is requested in a transfer syntax; "
+            "the Content-Type of its part names the transfer syntax."
         ),
         query=[ACCEPT],
         answers=_ANSWERS,
@@ -43,14 +44,14 @@ class Instances(DicomWebHandler):
         """Stream the files."""
         target = Target(study, series, instance)
         choice = self.negotiate(_ONE if instance else _MANY)
-        syntaxes = syntaxes_of(choice)
+        syntaxes = syntaxes_of(choice, self.default_syntax)
         if instance is None:
             # Before the answer begins: afterwards it can only be broken off.
             await self.files.require_all(target.level, await self.targets.key(target))
             await send_multipart(self, MEDIA_TYPE, self._parts(target, syntaxes))
             return
         location = await self.targets.locate(target)
-        given = await self.files.give(location.instance, syntaxes, strict=True)
+        given = await self.files.give(location.instance, syntaxes, strict=None not in choice.syntaxes)
         if not choice.offer.multipart:
             await send_download(self, given.download)
         elif not self.not_modified(given.download.etag, multipart=True):
@@ -68,7 +69,15 @@ def _part(given: FileInSyntax) -> Part:
     return Part(f"{MEDIA_TYPE}; transfer-syntax={given.syntax}", given.download.read, given.download.size)
 
 
-def syntaxes_of(choice: Choice) -> Sequence[str] | None:
-    """List the transfer syntaxes that a client accepts files in, best first; None for files as they are stored."""
-    named = [each for each in choice.syntaxes if each is not None]
-    return None if ANY in named or len(named) < len(choice.syntaxes) else named
+def syntaxes_of(choice: Choice, default: str) -> Sequence[str] | None:
+    """List the transfer syntaxes that a client accepts files in, best first; None for files as they are stored.
+
+    Parameters
+    ----------
+    choice : Choice
+        What the client accepts.
+    default : str
+        Transfer Syntax UID, or `ANY`, where it names none.
+    """
+    wanted = [default if each is None else each for each in choice.syntaxes]
+    return None if ANY in wanted else wanted

@@ -49,7 +49,12 @@ _WIDTH = parsed_parameter(
 _QUALITY = parsed_parameter(
     "imageQuality", "Quality of lossy formats, 1 to 100.", partial(quality_of, name="imageQuality"), QUALITY
 )
-_SYNTAX = text_parameter("transferSyntax", "Transfer Syntax UID of a file; by default the stored one.", None)
+_SYNTAX = text_parameter(
+    "transferSyntax",
+    "Transfer Syntax UID of a file, or `*` as it is stored; by default Explicit VR Little Endian (setting "
+    "`dicomweb_transfer_syntax`).",
+    None,
+)
 _PARAMETERS = (
     *(_REQUEST_TYPE, _STUDY, _SERIES, _OBJECT, _CONTENT_TYPE, _FRAME, _ROWS, _COLUMNS, _REGION),
     *(_CENTER, _WIDTH, _QUALITY, _SYNTAX),
@@ -119,8 +124,9 @@ class WadoUri(PictureHandler):
 
     async def _send_file(self, location: Location) -> None:
         syntax = _SYNTAX.of(self)
-        syntaxes = None if syntax in (None, ANY) else [check_uid(syntax or "", "transferSyntax")]
-        given = await self.files.give(location.instance, syntaxes, strict=True)
+        wanted = syntax or self.default_syntax
+        syntaxes = None if wanted == ANY else [check_uid(wanted, "transferSyntax")]
+        given = await self.files.give(location.instance, syntaxes, strict=syntax is not None)
         await send_download(self, given.download)
 
     def _target(self) -> Target:

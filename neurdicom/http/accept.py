@@ -172,7 +172,10 @@ def _media_range(pieces: list[str]) -> MediaRange | None:
     quality = _quality(parameters.get("q"))
     if name in _MULTIPART:
         inner = parameters.get("type", "").lower().replace(" ", "+")
-        return MediaRange(_ALIASES.get(inner, inner) if "/" in inner else "*/*", True, syntax, quality)
+        if inner in ("", "*"):
+            inner = "*/*"
+        # A type that is none is not left out: nothing has it.
+        return MediaRange(_ALIASES.get(inner, inner), True, syntax, quality) if "/" in inner else None
     name = _ALIASES.get(name, name)
     return MediaRange(name, None if name == "*/*" else False, syntax, quality)
 

@@ -17,6 +17,7 @@ from tests.support.files import dicom_file
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 OCTETS = "application/octet-stream"
+STORED = f'multipart/related; type="{OCTETS}"; transfer-syntax=*'
 
 
 def frame_count(ds: Dataset) -> int:
@@ -46,7 +47,7 @@ def test_stored_frames_of_the_data_set_are_those_that_pydicom_finds(web: Web, st
                 continue
             count = frame_count(ds)
             for number in {1, count}:
-                answer = web.client.get(f"/dicom-web{stored.path}/frames/{number}")
+                answer = web.client.get(f"/dicom-web{stored.path}/frames/{number}", headers={"Accept": STORED})
                 if answer.status_code == 406:
                     continue  # frames that can't be told apart: the data set has such files
                 ((fields, content),) = parts_of(answer)
@@ -136,13 +137,19 @@ def test_an_instance_of_another_series_is_not_there(web: Web, multi: tuple[str, 
 @pytest.mark.parametrize(
     ("accept", "expected"),
     [
-        (None, ("image/jls", True)),
-        ("*/*", ("image/jls", True)),
+        (None, (OCTETS, True)),
+        ("*/*", (OCTETS, True)),
+        ("*/*; transfer-syntax=*", ("image/jls", True)),
+        ("multipart/related", (OCTETS, True)),
+        ("multipart/related; transfer-syntax=*", ("image/jls", True)),
+        ("multipart/related; type=image/jls, multipart/related; type=application/octet-stream", ("image/jls", True)),
+        ("multipart/related; type=image/jls;q=0.1, */*", (OCTETS, True)),
+        ('multipart/related; type="nope"', None),
         ('multipart/related; type="application/octet-stream"; transfer-syntax=*', ("image/jls", True)),
         ("multipart/related; type=application/octet-stream; transfer-syntax=*", ("image/jls", True)),
         ("multipart/related; type=image/x-jls", ("image/jls", True)),
         ("multipart/related; type=image/jls; transfer-syntax=1.2.840.10008.1.2.4.80", ("image/jls", True)),
-        ('multipart/related; type="*/*"', ("image/jls", True)),
+        ('multipart/related; type="*/*"', (OCTETS, True)),
         ("image/jls", ("image/jls", False)),
         ("image/*", ("image/jls", False)),
         ("application/octet-stream; transfer-syntax=*", ("image/jls", False)),

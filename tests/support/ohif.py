@@ -25,6 +25,8 @@ _SOURCE = {
     "supportsWildcard": True,
     "dicomUploadEnabled": True,
     "omitQuotationForMultipartRequest": True,
+    "requestTransferSyntaxUID": "*",
+    "singlepart": "bulkdata,video,pdf",
     "bulkDataURI": {"enabled": True},
 }
 

@@ -1,21 +1,20 @@
 """Metadata and bulk data in separate parts of a body (PS3.18 10.5.2), assembled to files."""
 
 import asyncio
-import os
-from collections.abc import Iterator, Mapping
+import codecs
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from pydicom.uid import UID, AllTransferSyntaxes
 
 from neurdicom.archive.ingest.service import Inflow, IngestService, disk_error
+from neurdicom.archive.upload.bulk_part import BulkPart
+from neurdicom.archive.upload.pairing import PairedDataset, pair_bulk
 from neurdicom.blobs.base import Spool
-from neurdicom.dicom.codec.assemble import BulkValue, assemble_file
+from neurdicom.dicom.codec.assemble import assemble_file
 from neurdicom.dicom.codec.native_xml import from_xml
-from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED, DEFLATED_FRAME, EXPLICIT, IMPLICIT
-from neurdicom.errors import Malformed, NotAvailable, TooLarge, Unavailable
-from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
+from neurdicom.errors import Malformed, TooLarge, Unavailable
 
 #: Most bytes of all metadata in one body; it is held in memory.
 MAX_METADATA = 16 * 1024 * 1024
@@ -28,85 +27,9 @@ MAX_LOCATION = 2048
 
 _PIECE = 1024 * 1024
 _PIECES_HELD = 1024
-_PROBE = 64 * 1024
-_PIXEL_DATA = "7FE00010"
 
-#: Transfer syntaxes by media type, for parts that name none (PS3.18 8.7.3.3); the codestream may tell another.
-_SYNTAXES = {
-    "image/jpeg": "1.2.840.10008.1.2.4.70",
-    "image/dicom-rle": "1.2.840.10008.1.2.5",
-    "image/x-dicom-rle": "1.2.840.10008.1.2.5",
-    "image/jls": "1.2.840.10008.1.2.4.80",
-    "image/x-jls": "1.2.840.10008.1.2.4.80",
-    "image/jp2": "1.2.840.10008.1.2.4.90",
-    "image/jpx": "1.2.840.10008.1.2.4.92",
-    "image/jphc": "1.2.840.10008.1.2.4.201",
-    "video/mpeg": "1.2.840.10008.1.2.4.100",
-    "video/mpeg2": "1.2.840.10008.1.2.4.100",
-    "video/mp4": "1.2.840.10008.1.2.4.102",
-}
-_NATIVE = frozenset({None, IMPLICIT, EXPLICIT})
-_JPEG_PROCESSES = {
-    0xC0: "1.2.840.10008.1.2.4.50",
-    0xC1: "1.2.840.10008.1.2.4.51",
-    0xC3: "1.2.840.10008.1.2.4.70",
-}
-_LOSSY = {"1.2.840.10008.1.2.4.80": "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.90": "1.2.840.10008.1.2.4.91"}
-
-
-@dataclass(frozen=True, slots=True)
-class BulkPart:
-    """Part with bulk data, in one spool with all others; a `dicom.codec.assemble.Bulk`."""
-
-    spool: Spool
-    start: int
-    length: int
-    media_type: str
-    syntax: str | None
-
-    def pieces(self) -> Iterator[bytes]:
-        """Read the bytes piece by piece. Blocks."""
-        position, end = self.start, self.start + self.length
-        while position < end:
-            piece = os.pread(self.spool.descriptor, min(_PIECE, end - position), position)
-            if not piece:
-                raise OSError(f"the spool ends at {position}, before its {end}")
-            position += len(piece)
-            yield piece
-
-    def transfer_syntax(self) -> str:
-        """Determine the transfer syntax for a file with this pixel data. Blocks. Raises `NotAvailable`."""
-        if self.media_type == "application/octet-stream":
-            if self.syntax == DEFLATED_FRAME:
-                return DEFLATED_FRAME
-            if self.syntax not in _NATIVE:
-                raise NotAvailable(f"bulk data of transfer syntax {self.syntax!r:.80} can't be stored as octet-stream")
-            return EXPLICIT
-        known = _SYNTAXES.get(self.media_type)
-        if known is None:
-            known_types = ", ".join(_SYNTAXES)
-            raise NotAvailable(f"pixel data can't be stored as {self.media_type!r}; {known_types} are expected")
-        if self.syntax is None:
-            return _syntax_of(known, os.pread(self.spool.descriptor, min(_PROBE, self.length), self.start))
-        if not _is_encapsulated(self.syntax):
-            raise NotAvailable(f"{self.syntax!r:.80} is no transfer syntax of compressed pixel data")
-        return self.syntax
-
-
-def _is_encapsulated(syntax: str) -> bool:
-    uid = UID(syntax)
-    return uid in AllTransferSyntaxes and uid.is_compressed and syntax not in DEFLATED
-
-
-def _syntax_of(default: str, head: bytes) -> str:
-    """Correct the transfer syntax of a media type by the codestream."""
-    if default == "1.2.840.10008.1.2.4.70" and (jpeg := read_jpeg_header(head)) is not None:
-        return _JPEG_PROCESSES.get(jpeg.process, default)
-    if default == "1.2.840.10008.1.2.4.80" and (jpeg := read_jpeg_header(head)) is not None and jpeg.near:
-        return _LOSSY[default]
-    if default == "1.2.840.10008.1.2.4.90" and (j2k := read_j2k_header(head)) is not None and not j2k.reversible:
-        return _LOSSY[default]
-    return default
+#: Names of Python's codecs of text, among those that convert other things.
+_TEXT_CODECS = re.compile(r"(utf|iso8859|cp\d|ascii|gb|big5|euc|shift|koi8|latin)")
 
 
 @dataclass(slots=True)
@@ -127,17 +50,16 @@ class MetadataParts:
         self._ingest = ingest
         self._inflow = Inflow(ingest)
         self._received = 0
-        self._texts: list[tuple[str, bytearray]] = []
+        self._texts: list[tuple[str, str, bytearray]] = []
         self._metadata_bytes = 0
         self._is_metadata = False
         self._parts: list[_Incoming] = []
         self._spool: Spool | None = None
-        self._bulk: dict[str, list[BulkPart]] = {}
 
-    def begin_metadata(self, media_type: str) -> None:
-        """Begin a part with datasets, or with the one that an XML document has."""
+    def begin_metadata(self, media_type: str, charset: str = "") -> None:
+        """Begin a part with datasets, or with the one that an XML document has; its charset is UTF-8 by default."""
         self._is_metadata = True
-        self._texts.append((media_type, bytearray()))
+        self._texts.append((media_type, charset, bytearray()))
 
     def begin_bulk(self, location: str, media_type: str, syntax: str | None) -> None:
         """Begin a part with bulk data.
@@ -169,31 +91,35 @@ class MetadataParts:
             self._metadata_bytes += len(data)
             if self._metadata_bytes > MAX_METADATA:
                 raise TooLarge(f"the metadata has more than {MAX_METADATA} bytes; send the instances in several bodies")
-            self._texts[-1][1].extend(data)
+            self._texts[-1][-1].extend(data)
             return
         await self._inflow.write(data)
         self._received += len(data)
         self._parts[-1].length += len(data)
 
-    async def datasets(self) -> list[Any]:
-        """Parse the datasets in the DICOM JSON model, when all parts are here. Raises `Malformed`, `Unavailable`."""
+    async def datasets(self) -> list[PairedDataset]:
+        """Parse the datasets in the DICOM JSON model, when all parts are here, and pair them with bulk data.
+
+        Raises `Malformed`, `Unavailable`.
+        """
         self._spool = await self._inflow.complete()
+        bulk: dict[str, list[BulkPart]] = {}
         for part in self._parts:
-            at = self._bulk.setdefault(part.location, [])
+            at = bulk.setdefault(part.location, [])
             at.append(BulkPart(self._spool, part.start, part.length, part.media_type, part.syntax))
         found: list[Any] = []
-        for media_type, text in self._texts:
-            found += await asyncio.to_thread(_parse, media_type, bytes(text))
+        for media_type, charset, text in self._texts:
+            found += await asyncio.to_thread(_parse, media_type, charset, bytes(text))
         self._texts.clear()
-        return found
+        return await asyncio.to_thread(pair_bulk, found, bulk)
 
-    def assemble(self, dataset: Mapping[str, Any]) -> Spool:
+    def assemble(self, paired: PairedDataset) -> Spool:
         """Assemble a file in a spool. Blocks.
 
         Raises
         ------
         Malformed
-            The dataset is broken, or bulk data that it names is missing.
+            The dataset is broken, or bulk data that it names is missing or can't be told from another's.
         NotAvailable
             The pixel data is in a form that no file can have.
         TooLarge
@@ -204,7 +130,8 @@ class MetadataParts:
         spool: Spool | None = None
         held: list[bytes] = []
         try:
-            for piece in assemble_file(dataset, self._find, self._transfer_syntax(dataset)):
+            syntax = paired.transfer_syntax()
+            for piece in assemble_file(paired.described(), paired.find, syntax):
                 held.append(piece)
                 if len(piece) >= _PIECE or len(held) >= _PIECES_HELD:
                     spool = self._ingest.append(spool, tuple(held))
@@ -217,25 +144,6 @@ class MetadataParts:
                 raise disk_error(error) from error
             raise
 
-    def _find(self, uri: str) -> list[BulkValue]:
-        parts = self._bulk.get(uri)
-        if parts is None:
-            raise Malformed(f"a BulkDataURI names {uri[:200]!r}, which is the Content-Location of no part")
-        return list(parts)
-
-    def _transfer_syntax(self, dataset: Mapping[str, Any]) -> str:
-        element = dataset.get(_PIXEL_DATA) if isinstance(dataset, Mapping) else None
-        uri = element.get("BulkDataURI") if isinstance(element, Mapping) else None
-        parts = self._bulk.get(uri, []) if isinstance(uri, str) else []
-        syntax = parts[0].transfer_syntax() if parts else EXPLICIT
-        if syntax != EXPLICIT and not parts[0].media_type.startswith("video/"):
-            frames = _number_of_frames(dataset)
-            if frames != len(parts):
-                raise Malformed(
-                    f"there are {len(parts)} parts of compressed pixel data; {frames}, one for each frame, are expected"
-                )
-        return syntax
-
     async def close(self) -> None:
         """Discard the bulk data. Idempotent."""
         await self._inflow.abort()
@@ -244,22 +152,28 @@ class MetadataParts:
             await self._ingest.run(spool.discard)
 
 
-def _number_of_frames(dataset: Mapping[str, Any]) -> int:
-    element = dataset.get("00280008")
-    values = element.get("Value") if isinstance(element, Mapping) else None
-    try:
-        return int(values[0]) if isinstance(values, list) and values else 1
-    except (TypeError, ValueError) as error:
-        raise Malformed("NumberOfFrames (0028,0008) is not a number") from error
-
-
-def _parse(media_type: str, text: bytes) -> list[Any]:
+def _parse(media_type: str, charset: str, text: bytes) -> list[Any]:
+    if media_type.endswith("xml") and len(text) > MAX_XML:
+        raise TooLarge(f"an XML document has {len(text)} bytes; at most {MAX_XML} are allowed")
+    if charset:
+        text = _as_utf_8(text, charset)
     if media_type.endswith("xml"):
-        if len(text) > MAX_XML:
-            raise TooLarge(f"an XML document has {len(text)} bytes; at most {MAX_XML} are allowed")
         return [from_xml(text)]
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise Malformed(f"the metadata is not JSON: {error}") from error
     return value if isinstance(value, list) else [value]
+
+
+def _as_utf_8(text: bytes, charset: str) -> bytes:
+    """Convert metadata to UTF-8, which it should be in already. Raises `Malformed`."""
+    try:
+        codec = codecs.lookup(charset).name
+        if codec == "utf-8":
+            return text
+        if not _TEXT_CODECS.match(codec):
+            raise LookupError(charset)
+        return text.decode(codec).encode()
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise Malformed(f"the metadata can't be read in its charset {charset[:40]!r}; UTF-8 is expected") from error

@@ -11,6 +11,7 @@ from neurdicom.archive.upload.body import Upload
 from neurdicom.archive.upload.bulk import MetadataParts
 from neurdicom.archive.upload.files import FileReader
 from neurdicom.archive.upload.multipart import Event, PartBegins, PartData
+from neurdicom.archive.upload.pairing import PairedDataset
 from neurdicom.blobs.base import Spool
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.identity import key_of, uid_of
@@ -126,7 +127,8 @@ class StoreUpload(Upload):
         elif self._gathered is None or media_type == DICOM:
             self._file = self._reader(name)
         elif media_type in METADATA:
-            self._gathered.begin_metadata(media_type)
+            _, options = parse_options_header(content_type)
+            self._gathered.begin_metadata(media_type, options.get(b"charset", b"").decode("latin-1"))
             self._gathering = True
         else:
             _, options = parse_options_header(content_type)
@@ -146,14 +148,14 @@ class StoreUpload(Upload):
             raise Malformed("the multipart body ends before its closing boundary")
         if self._gathered is not None:
             for number, dataset in enumerate(await self._gathered.datasets(), 1):
-                reference = _named(dataset, self._study)
+                reference = _named(dataset.dataset, self._study)
                 self._references.append(reference)
                 await self._results.add(self._assemble(self._gathered, f"dataset {number}", dataset, reference))
         if not len(self._results):
             raise Malformed("the multipart body has no instance in it")
 
     async def _assemble(
-        self, gathered: MetadataParts, name: str, dataset: dict[str, Any], reference: StoredReference
+        self, gathered: MetadataParts, name: str, dataset: PairedDataset, reference: StoredReference
     ) -> IngestResult:
         try:
             spool: Spool = await self._ingest.run(gathered.assemble, dataset)

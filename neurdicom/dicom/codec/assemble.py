@@ -40,8 +40,11 @@ class BulkValue(Protocol):
         """Yield the bytes in pieces of bounded size."""
 
 
-FindBulk = Callable[[str], Sequence[BulkValue]]
-"""Returns the parts of the bulk data at a BulkDataURI, in order. Raises `Malformed` where there is none."""
+FindBulk = Callable[[str, str], Sequence[BulkValue]]
+"""Returns the parts of the bulk data at a BulkDataURI, in order; raises `Malformed` where there is none.
+
+The second argument is the path of the element, such as `7FE00010` or `54000100/0/54001010`.
+"""
 
 
 def assemble_file(dataset: Json, find: FindBulk, transfer_syntax: str = EXPLICIT) -> Iterator[bytes]:
@@ -52,7 +55,7 @@ def assemble_file(dataset: Json, find: FindBulk, transfer_syntax: str = EXPLICIT
     dataset : Mapping[str, Any]
         The DICOM JSON model. Its elements of File Meta Information and its group lengths are left out.
     find : callable
-        Returns bulk data by its URI.
+        Returns bulk data by its URI and the path of its element.
     transfer_syntax : str
         Transfer Syntax UID; any but Explicit VR Little Endian means that the parts of Pixel Data are compressed frames.
 
@@ -75,7 +78,7 @@ def assemble_file(dataset: Json, find: FindBulk, transfer_syntax: str = EXPLICIT
         if key == _PIXEL_DATA and transfer_syntax != EXPLICIT:
             yield from _encapsulated(elements[key], find)
         else:
-            yield from _element(key, elements[key], find, 0)
+            yield from _element(key, elements[key], find)
 
 
 def _elements(dataset: object) -> dict[str, Json]:
@@ -110,11 +113,11 @@ def _meta(elements: Mapping[str, Json], transfer_syntax: str) -> bytes:
     return bytes(128) + b"DICM" + _plain({"00020000": {"vr": "UL", "Value": [len(body)]}}) + body
 
 
-def _element(key: str, element: Json, find: FindBulk, depth: int) -> Iterator[bytes]:
+def _element(key: str, element: Json, find: FindBulk, above: str = "") -> Iterator[bytes]:
     if element["vr"] == "SQ":
-        yield from _sequence(key, element, find, depth)
+        yield from _sequence(key, element, find, above)
     elif "BulkDataURI" in element:
-        yield from _bulk(key, element["vr"], find(_uri(key, element)))
+        yield from _bulk(key, element["vr"], find(_uri(key, element), above + key))
     else:
         yield _plain({key: element})
 
@@ -126,20 +129,20 @@ def _plain(elements: Json) -> bytes:
         raise Malformed(str(error), field=error.field) from error
 
 
-def _sequence(key: str, element: Json, find: FindBulk, depth: int) -> Iterator[bytes]:
+def _sequence(key: str, element: Json, find: FindBulk, above: str) -> Iterator[bytes]:
     """Write a sequence of undefined length: the length of bulk data in it is not known beforehand."""
     items = element.get("Value")
-    if depth >= MAX_DEPTH:
+    if above.count("/") >= 2 * MAX_DEPTH:
         raise Malformed(f"sequences are nested deeper than {MAX_DEPTH}, at {key}")
     if items is not None and not isinstance(items, list):
         raise Malformed(f"the Value of {key} is a {type(items).__name__}; a list is expected")
     yield _head(key, "SQ", UNDEFINED)
-    for item in items or ():
+    for number, item in enumerate(items or ()):
         yield _ITEM + struct.pack("<I", UNDEFINED)
         elements = _elements({} if item is None else item)
         elements.pop(CHARSET_KEY, None)  # its text is in the dataset's
         for each in sorted(elements):
-            yield from _element(each, elements[each], find, depth + 1)
+            yield from _element(each, elements[each], find, f"{above}{key}/{number}/")
         yield _ITEM_END
     yield _SEQUENCE_END
 
@@ -162,7 +165,7 @@ def _bulk(key: str, vr: str, parts: Sequence[BulkValue]) -> Iterator[bytes]:
 
 def _encapsulated(element: Json, find: FindBulk) -> Iterator[bytes]:
     """Write encapsulated Pixel Data (PS3.5 A.4), one fragment a frame."""
-    frames = find(_uri(_PIXEL_DATA, element))
+    frames = find(_uri(_PIXEL_DATA, element), _PIXEL_DATA)
     sizes = [frame.length + (frame.length & 1) for frame in frames]
     offsets, offset = [], 0
     for size in sizes:

@@ -95,11 +95,13 @@ def _action(group: int, number: int, tag: int, vr: str, private: bool) -> int:
         return Action.LEAVE_OUT
     if tag in PIXEL_KEYWORDS:
         return Action.PIXELS
+    if vr == "SQ":
+        return Action.SEQUENCE  # whatever the tag: files have sequences among the private creators, too
     if tag == 0x00080005:
         return Action.CHARSET
     if tag == 0x00280103:
         return Action.SIGN
-    if private and 0x10 <= number <= 0xFF:
+    if private and 0x10 <= number <= 0xFF and vr not in STREAMS:
         return Action.CREATOR
     if vr == "US or SS":
         return Action.AMBIGUOUS
@@ -109,7 +111,7 @@ def _action(group: int, number: int, tag: int, vr: str, private: bool) -> int:
 
 
 def _shape(vr: str) -> int:
-    return Action.SEQUENCE if vr == "SQ" else Action.STREAM if vr in STREAMS or "OW" in vr else Action.VALUE
+    return Action.STREAM if vr in STREAMS or "OW" in vr else Action.VALUE
 
 
 @lru_cache(maxsize=65536)

@@ -186,6 +186,8 @@ class Scanner(ElementStream):
             if vr in KNOWN_VRS and vr != "UN":
                 order = "<" if level.explicit else self.order  # explicit UN holds little endian
                 element = describe(element.tag, vr, order)
+        elif action == Action.CREATOR and self.holds_items(value, min(length, end - value)):
+            element = describe(element.tag, "SQ", self.order)
         if length == UNDEFINED or element.action == Action.SEQUENCE:
             return self._container(level, element, pos, value, length, end)
         stop = value + length

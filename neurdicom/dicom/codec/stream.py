@@ -171,6 +171,16 @@ class ElementStream:
             yield pos, after, True
             pos = after
 
+    def holds_items(self, pos: int, length: int) -> bool:
+        """Tell whether a value that no VR describes consists of items of defined length, and so is a sequence."""
+        end = pos + length
+        while pos + 8 <= end:
+            group, number, size = self.item_head(self.buffer, pos)
+            if group << 16 | number != ITEM:
+                return False
+            pos += 8 + size
+        return length >= 8 and pos == end
+
     def sequence_stop(self, stop: int) -> int:
         """Correct the end of a sequence whose declared length is 4 bytes short and so ends in its last delimiter."""
         return stop + 4 if self.buffer[stop - 4 : stop + 4] == _ITEM_DELIMITERS[self.order] else stop

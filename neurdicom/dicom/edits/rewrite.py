@@ -277,6 +277,8 @@ class _Recoder:
         vr = element.vr
         if element.action == Action.PRIVATE:
             vr = private_vr(element.tag, self._creators.get(element.tag >> 8, ""))
+        elif element.action == Action.CREATOR and stream.holds_items(span.value, span.stop - span.value):
+            vr = "SQ"
         unknown = is_unknown(stream.buffer, span.start, self._explicit)
         if vr == "SQ" or (span.undefined and not holds_fragments(element)):
             content = self.sequence(span, unknown)

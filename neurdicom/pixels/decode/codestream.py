@@ -25,6 +25,8 @@ class JpegHeader:
         Transform of the Adobe marker: 0 none, 1 YCbCr, 2 YCCK; None without a marker.
     near : int
         NEAR of JPEG-LS: the largest difference of a decoded value from the original; 0 is lossless.
+    sampling : tuple of int
+        Sampling factors of the components, across in the upper four bits and down in the lower ones.
     """
 
     process: int
@@ -35,6 +37,7 @@ class JpegHeader:
     jfif: bool = False
     adobe: int | None = None
     near: int = 0
+    sampling: tuple[int, ...] = ()
 
     @property
     def lossless(self) -> bool:
@@ -65,7 +68,8 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
             components, near = tuple(body[6 : 6 + 3 * count : 3]), 0
             if marker == 0xF7:
                 near = _near(data, position + 2 + length)
-            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near)
+            sampling = tuple(body[7 : 7 + 3 * count : 3])
+            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near, sampling)
         if marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
         # A marker shorter than Adobe's own form has no transform byte; real files have such.

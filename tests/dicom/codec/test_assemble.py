@@ -45,7 +45,7 @@ class Three:
         yield b"c"
 
 
-def find(uri: str) -> list[BulkValue]:
+def find(uri: str, path: str) -> list[BulkValue]:
     return [Three(), Three()]
 
 

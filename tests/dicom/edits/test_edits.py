@@ -143,6 +143,17 @@ def test_text_changes_to_utf_8_everywhere(stored: Path, tmp_path: Path) -> None:
         assert new["PhysiciansOfRecord"] == old["PhysiciansOfRecord"] == "è"
 
 
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_text_in_a_sequence_among_the_private_creators_changes_too(stored: Path, tmp_path: Path, syntax: str) -> None:
+    w = ElementWriter(syntax)
+    private = w.sequence(0x00090010, w.item(w.element(0x00081030, "LO", b"\xe9\xe8")))
+    stored.write_bytes(w.file(w.dataset(private, charset="ISO_IR 100")))
+    result = tmp_path / "edited.dcm"
+    result.write_bytes(edited(stored, patient_name="Ł"))
+    expected = {"vr": "SQ", "Value": [{"00081030": {"vr": "LO", "Value": ["éè"]}}]}
+    assert read_json(stored)["00090010"] == read_json(result)["00090010"] == expected
+
+
 @pytest.mark.slow
 def test_every_file_of_the_data_set_can_be_edited(data_set: Path, tmp_path: Path) -> None:
     result = tmp_path / "edited.dcm"
