@@ -170,11 +170,9 @@ def encode(arguments: dict[str, Any]) -> Answer:
 def _window(given: tuple[float, float] | None, function: str | None = None) -> Window | None:
     if given is None:
         return None
-    window = Window(*given, WindowFunction(function or WindowFunction.LINEAR))
-    if not window.is_valid:
-        window = Window(window.center, window.width, WindowFunction.LINEAR_EXACT)
-    if not window.is_valid:
-        raise Invalid(f"window_width is {window.width}; more than 0 is expected", field="window_width")
+    window = Window(*given, WindowFunction(function or WindowFunction.LINEAR)).as_valid()
+    if window is None:
+        raise Invalid(f"window_width is {given[1]}; more than 0 is expected", field="window_width")
     return window
 
 
