@@ -25,6 +25,8 @@ class JpegHeader:
         Transform of the Adobe marker: 0 none, 1 YCbCr, 2 YCCK; None without a marker.
     near : int
         NEAR of JPEG-LS: the largest difference of a decoded value from the original; 0 is lossless.
+    subsampled : bool
+        True if a component has fewer samples than another.
     """
 
     process: int
@@ -35,11 +37,22 @@ class JpegHeader:
     jfif: bool = False
     adobe: int | None = None
     near: int = 0
+    subsampled: bool = False
 
     @property
     def lossless(self) -> bool:
         """True for a lossless process, which has no component transform."""
         return self.process not in (0xC0, 0xC1, 0xC2)
+
+    @property
+    def is_ycbcr(self) -> bool | None:
+        """True for YCbCr and False for RGB, of three components; None where the codestream does not tell."""
+        if self.components in ((82, 71, 66), (114, 103, 98)):
+            return False
+        if self.adobe is not None:
+            return self.adobe != 0
+        # Nobody subsamples green and blue.
+        return True if self.jfif or self.subsampled else None
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
@@ -62,10 +75,11 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         body = data[position + 4 : position + 2 + length]
         if marker in _FRAMES and len(body) >= 6:
             precision, rows, columns, count = struct.unpack_from(">BHHB", body)
-            components, near = tuple(body[6 : 6 + 3 * count : 3]), 0
+            components, factors, near = tuple(body[6 : 6 + 3 * count : 3]), body[7 : 6 + 3 * count : 3], 0
             if marker == 0xF7:
                 near = _near(data, position + 2 + length)
-            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near)
+            subsampled = len(set(factors)) > 1
+            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near, subsampled)
         if marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
         # A marker shorter than Adobe's own form has no transform byte; real files have such.
