@@ -12,6 +12,7 @@ from neurdicom.pixels.encode import transcode as transcoding
 from neurdicom.pixels.encode.arrays import describe, encode_picture
 from neurdicom.pixels.encode.arrays import encode as encode_array
 from neurdicom.pixels.encode.formats import MEDIA_TYPES, SHOWING_ONE
+from neurdicom.pixels.grayscale.aspect import read_aspect
 from neurdicom.pixels.grayscale.picture import crop, render, resize
 from neurdicom.pixels.grayscale.voi import Window, WindowFunction
 from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
@@ -45,7 +46,8 @@ def image(arguments: dict[str, Any]) -> Answer:
         picture = crop(picture, arguments["region"])
     width, height = arguments.get("width"), arguments.get("height")
     if width or height:
-        picture = resize(picture, width, height, enlarge=arguments.get("enlarge", True))
+        aspect = read_aspect(frame.header())
+        picture = resize(picture, width, height, enlarge=arguments.get("enlarge", True), aspect=aspect)
     body = encode_picture(picture, arguments["format"], arguments.get("quality"))
     media_type = f"image/{arguments['format']}"
     return {"media_type": media_type, "width": picture.shape[1], "height": picture.shape[0]}, body

@@ -147,8 +147,15 @@ def crop(picture: Picture, region: tuple[float, float, float | None, float | Non
     return np.ascontiguousarray(part[:: -1 if height < 0 else 1, :: -1 if width < 0 else 1])
 
 
-def resize(picture: Picture, width: int | None = None, height: int | None = None, *, enlarge: bool = True) -> Picture:
-    """Scale a picture to a width or a height, or to fit into both, keeping its aspect ratio.
+def resize(
+    picture: Picture,
+    width: int | None = None,
+    height: int | None = None,
+    *,
+    enlarge: bool = True,
+    aspect: float = 1.0,
+) -> Picture:
+    """Scale a picture to a width or a height, or to fit into both, in the proportions of what it shows.
 
     Parameters
     ----------
@@ -157,7 +164,9 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
     width, height : int, optional
         Pixels; at least one is given.
     enlarge : bool
-        False to leave a smaller picture as it is.
+        False to leave a smaller picture as it is, but for its proportions.
+    aspect : float
+        Height of a pixel in relation to its width, see `aspect.read_aspect`; the pixels of the result are squares.
 
     Returns
     -------
@@ -170,9 +179,11 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
         The result would have more than `MAX_PIXELS` pixels.
     """
     rows, columns = picture.shape[:2]
-    scale = min(size / given for size, given in ((width, columns), (height, rows)) if size is not None)
+    # In squares as long as a pixel's shorter side, so that none is lost.
+    tall, wide = rows * max(aspect, 1), columns * max(1 / aspect, 1)
+    scale = min(size / given for size, given in ((width, wide), (height, tall)) if size is not None)
     scale = scale if enlarge else min(scale, 1)
-    width, height = max(round(columns * scale), 1), max(round(rows * scale), 1)
+    width, height = max(round(wide * scale), 1), max(round(tall * scale), 1)
     if width * height > MAX_PIXELS:
         raise Invalid(
             f"the picture would have {width} x {height} pixels; at most {MAX_PIXELS} are allowed", field="width"
