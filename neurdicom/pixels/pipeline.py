@@ -1,7 +1,8 @@
 """Loading of one frame from a file: its stored values, and the doubles that a native plugin gets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Invalid
-from neurdicom.pixels.decode.codecs import CODECS, SELF_DESCRIBED_COLOUR, decode
-from neurdicom.pixels.decode.colour import partial_to_rgb, to_luminance, ycbcr_to_rgb
+from neurdicom.pixels.decode.codecs import CODECS, decode_uncoloured
+from neurdicom.pixels.decode.colour import rgb_to_ycbcr, to_luminance, to_rgb
 from neurdicom.pixels.decode.elements import FrameHeader, read_header
 from neurdicom.pixels.decode.encapsulated import Encapsulation
 from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
@@ -89,25 +90,14 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
     """
     layout, path = as_layout(layout), Path(path)
     form = ImagePixel.of(layout)
-    index = form.index(frame)
-    with Source(path, layout) as source:
-        if layout.transfer_syntax in CODECS:
-            encapsulation = Encapsulation(source, layout, form)
-            extended = _extended_offsets(path, layout, form)
-            data = encapsulation.read(encapsulation.fragments(index, extended))
-            array = decode(data, form, layout.transfer_syntax)
-        else:
-            array = stored_values(read_native(source, layout, form, index), form)
-            if form.samples == 3 and form.photometric in ("YBR_FULL", "YBR_FULL_422"):
-                array = ycbcr_to_rgb(array, form.bits_stored)
-            elif form.samples == 3 and form.photometric == "YBR_PARTIAL_422":
-                array = partial_to_rgb(array, form.bits_stored)
-    photometric = "RGB" if form.samples == 3 else form.photometric
-    return Frame(array, photometric, form, path, layout, index)
+    array, photometric = _decode(path, layout, form, frame)
+    if form.samples == 3:
+        array, photometric = to_rgb(array, photometric, form.bits_stored), "RGB"
+    return Frame(array, photometric, form, path, layout, form.index(frame))
 
 
 def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array, str]:
-    """Decode one frame as `load_stored` does, but keep YBR_FULL unless a lossy codec converts it itself.
+    """Decode one frame as `load_stored` does, but keep YBR_FULL unless its codec converts it itself.
 
     Parameters
     ----------
@@ -127,18 +117,48 @@ def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array
         Photometric Interpretation of `array`.
     """
     form = ImagePixel.of(layout)
-    if (
-        form.samples != 3
-        or form.photometric not in ("YBR_FULL", "YBR_FULL_422")
-        or layout.transfer_syntax in SELF_DESCRIBED_COLOUR
-    ):
-        loaded = load_stored(path, layout, frame)
-        return loaded.array, loaded.photometric
-    if layout.transfer_syntax in CODECS:
-        # A codec without a colour model of its own does not convert samples that are declared RGB.
-        return load_stored(path, replace(layout, photometric_interpretation="RGB"), frame).array, "YBR_FULL"
+    array, photometric = _decode(Path(path), layout, form, frame)
+    if form.samples != 3:
+        return array, photometric
+    if photometric in ("YBR_FULL", "YBR_FULL_422"):
+        return array, "YBR_FULL"
+    return to_rgb(array, photometric, form.bits_stored), "RGB"
+
+
+def load_described(path: Path | str, layout: Layout, frame: int) -> tuple[Array, str]:
+    """Decode one frame for clients that have the file's header: YBR_FULL as such, every other YBR_* as RGB.
+
+    Three samples for every pixel can't be YBR_FULL_422, which is how clients tell that they are RGB.
+
+    Parameters
+    ----------
+    path, layout, frame
+        As for `load_uncoloured`.
+
+    Returns
+    -------
+    array, photometric
+        As of `load_uncoloured`.
+    """
+    form = ImagePixel.of(layout)
+    array, photometric = load_uncoloured(path, layout, frame)
+    wanted = "YBR_FULL" if form.photometric == "YBR_FULL" else "RGB"
+    if form.samples != 3 or photometric == wanted:
+        return array, photometric
+    convert = rgb_to_ycbcr if wanted == "YBR_FULL" else partial(to_rgb, photometric=photometric)
+    return convert(array, bits=form.bits_stored), wanted
+
+
+def _decode(path: Path, layout: Layout, form: ImagePixel, frame: int) -> tuple[Array, str]:
+    """Decode one frame without a conversion of its colours; return it and its Photometric Interpretation."""
+    index = form.index(frame)
     with Source(path, layout) as source:
-        return stored_values(read_native(source, layout, form, form.index(frame)), form), "YBR_FULL"
+        if layout.transfer_syntax in CODECS:
+            encapsulation = Encapsulation(source, layout, form)
+            extended = _extended_offsets(path, layout, form)
+            data = encapsulation.read(encapsulation.fragments(index, extended))
+            return decode_uncoloured(data, form, layout.transfer_syntax)
+        return stored_values(read_native(source, layout, form, index), form), form.photometric
 
 
 def aligned_doubles(shape: tuple[int, ...]) -> Doubles:

@@ -9,6 +9,7 @@ from neurdicom.dicom.header import Layout
 from neurdicom.pixels.decode.elements import FrameHeader, read_header
 from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.grayscale.modality import Rescale, modality_of
+from neurdicom.pixels.grayscale.voi import read_window
 
 #: Plane field to the functional group macro that holds it, and its keyword there.
 _MACROS = {
@@ -97,9 +98,9 @@ def _plane(instance: str, path: Path | str, layout: Layout, known: Mapping[str, 
     if thickness := _numbers(header, "PixelMeasuresSequence", "SliceThickness", 1):
         plane["slice_thickness"] = thickness[0]
     if plane.get("window_center") is None:
-        center = _numbers(header, "FrameVOILUTSequence", "WindowCenter", None)
-        width = _numbers(header, "FrameVOILUTSequence", "WindowWidth", None)
-        plane["window_center"], plane["window_width"] = center, width
+        windows = map(read_window, header.having("FrameVOILUTSequence", "WindowCenter"))
+        if (window := next(filter(None, windows), None)) is not None:
+            plane["window_center"], plane["window_width"] = [window.center], [window.width]
     modality = modality_of(path, layout, frame - 1)
     line = (modality.slope, modality.intercept) if isinstance(modality, Rescale) else (None, None)
     plane["rescale_slope"], plane["rescale_intercept"] = line
@@ -110,11 +111,11 @@ def _plane(instance: str, path: Path | str, layout: Layout, known: Mapping[str, 
     return plane
 
 
-def _numbers(header: FrameHeader, macro: str, keyword: str, count: int | None) -> list[float] | None:
+def _numbers(header: FrameHeader, macro: str, keyword: str, count: int) -> list[float] | None:
     """Read an attribute of a macro from the most specific place that has it; None unless all its values are there."""
     for elements in header.having(macro, keyword):
         found = elements.numbers(keyword)
-        if found and count in (None, len(found)):
+        if len(found) == count:
             return found
     return None
 

@@ -12,6 +12,7 @@ from neurdicom.pixels.encode import transcode as transcoding
 from neurdicom.pixels.encode.arrays import describe, encode_picture
 from neurdicom.pixels.encode.arrays import encode as encode_array
 from neurdicom.pixels.encode.formats import MEDIA_TYPES, SHOWING_ONE
+from neurdicom.pixels.grayscale.aspect import read_aspect
 from neurdicom.pixels.grayscale.picture import crop, render, resize
 from neurdicom.pixels.grayscale.voi import Window, WindowFunction
 from neurdicom.pixels.pipeline import Frame, load_stored, palette_colours
@@ -45,7 +46,8 @@ def image(arguments: dict[str, Any]) -> Answer:
         picture = crop(picture, arguments["region"])
     width, height = arguments.get("width"), arguments.get("height")
     if width or height:
-        picture = resize(picture, width, height, enlarge=arguments.get("enlarge", True))
+        aspect = read_aspect(frame.header())
+        picture = resize(picture, width, height, enlarge=arguments.get("enlarge", True), aspect=aspect)
     body = encode_picture(picture, arguments["format"], arguments.get("quality"))
     media_type = f"image/{arguments['format']}"
     return {"media_type": media_type, "width": picture.shape[1], "height": picture.shape[0]}, body
@@ -170,11 +172,9 @@ def encode(arguments: dict[str, Any]) -> Answer:
 def _window(given: tuple[float, float] | None, function: str | None = None) -> Window | None:
     if given is None:
         return None
-    window = Window(*given, WindowFunction(function or WindowFunction.LINEAR))
-    if not window.is_valid:
-        window = Window(window.center, window.width, WindowFunction.LINEAR_EXACT)
-    if not window.is_valid:
-        raise Invalid(f"window_width is {window.width}; more than 0 is expected", field="window_width")
+    window = Window(*given, WindowFunction(function or WindowFunction.LINEAR)).as_valid()
+    if window is None:
+        raise Invalid(f"window_width is {given[1]}; more than 0 is expected", field="window_width")
     return window
 
 

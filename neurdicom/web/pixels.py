@@ -28,7 +28,7 @@ _WINDOW = ParameterGroup(
 _COLUMNS = integer_parameter(
     "width",
     "Width of the picture in pixels. With one of width and height the other follows; with both the picture fits into "
-    "them. The aspect ratio is kept.",
+    "them. The proportions are those of what it shows, by Pixel Spacing or Pixel Aspect Ratio.",
     None,
     low=1,
     high=_LARGEST_SIZE,

@@ -113,7 +113,7 @@ def describe_volume(planes: Sequence[Plane], input: str) -> dict[str, Any]:
     row_spacing, column_spacing = (first.get("pixel_spacing") or (None, None))[:2]
     slice_spacing, is_uniform = _slice_spacing(planes)
     origin = first.get("image_position_patient")
-    center, width = middle.get("window_center"), middle.get("window_width")
+    windows = zip(middle.get("window_center") or (), middle.get("window_width") or (), strict=False)
     return {
         "modality": first.get("modality"),
         "series": first.get("series"),
@@ -130,7 +130,7 @@ def describe_volume(planes: Sequence[Plane], input: str) -> dict[str, Any]:
         "photometric_interpretation": first.get("photometric_interpretation"),
         "bits_stored": max(plane.get("bits_stored") or 0 for plane in planes) or None,
         "signed": any(plane.get("pixel_representation") == 1 for plane in planes),
-        "window": [center[0], width[0]] if center and width else None,
+        "window": next(([center, width] for center, width in windows if width > 0), None),
     }
 
 

@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.decode.codestream import read_j2k_header, read_jpeg_header
-from neurdicom.pixels.decode.colour import ycbcr_to_rgb
+from neurdicom.pixels.decode.codestream import JpegHeader, read_j2k_header, read_jpeg_header
+from neurdicom.pixels.decode.colour import to_rgb
 from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import arrange, as_cells, stored_values
 
 Array = npt.NDArray[Any]
-Decode = Callable[[bytes, ImagePixel], Array]
+Colours = tuple[Array, str]
+Decode = Callable[[bytes, ImagePixel], Colours]
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
@@ -29,59 +30,60 @@ HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
 FAILURES = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, NotImplementedError)
 
 
-def _jpeg(data: bytes, form: ImagePixel) -> Array:
+def _jpeg(data: bytes, form: ImagePixel) -> Colours:
     header = read_jpeg_header(data)
     if header is None:
         raise NotAvailable("no JPEG frame header")
     _check_size(header.rows, header.columns, len(header.components), form)
     if form.samples == 3 and not header.lossless:
         # Where the codestream declares its colour model, that is more reliable than the header of the file.
-        if header.components in ((82, 71, 66), (114, 103, 98)):
-            model = "RGB"
-        elif header.adobe is not None:
-            model = "YCBCR" if header.adobe else "RGB"
-        else:
-            model = "YCBCR" if header.jfif or form.photometric != "RGB" else "RGB"
+        is_ycbcr = form.photometric != "RGB" if header.is_ycbcr is None else header.is_ycbcr
+        model = "YCBCR" if is_ycbcr else "RGB"
         decoded = imagecodecs.jpeg8_decode(data, colorspace=model, outcolorspace="RGB")
-        return stored_values(decoded, form, precision=header.precision)
+        return stored_values(decoded, form, precision=header.precision), "RGB"
     model = {1: "GRAYSCALE", 3: "RGB", 4: "CMYK"}[form.samples]
     decoded = imagecodecs.jpeg8_decode(data, colorspace=model, outcolorspace=model)
-    return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
+    return stored_values(decoded, form, precision=header.precision), _lossless_colour(header, form)
 
 
-def _jpeg_lossless(data: bytes, form: ImagePixel) -> Array:
+def _jpeg_lossless(data: bytes, form: ImagePixel) -> Colours:
     header = read_jpeg_header(data)
     if header is None:
         raise NotAvailable("no JPEG frame header")
     _check_size(header.rows, header.columns, len(header.components), form)
     decoded = imagecodecs.jpegsof3_decode(data)
-    return _to_rgb(stored_values(decoded, form, precision=header.precision), form)
+    return stored_values(decoded, form, precision=header.precision), _lossless_colour(header, form)
 
 
-def _jpeg_ls(data: bytes, form: ImagePixel) -> Array:
+def _lossless_colour(header: JpegHeader, form: ImagePixel) -> str:
+    # A lossless process has no component transform, so that JFIF's marker is no sign of one.
+    return "RGB" if form.samples == 3 and header.is_ycbcr is False else form.photometric
+
+
+def _jpeg_ls(data: bytes, form: ImagePixel) -> Colours:
     header = read_jpeg_header(data)
     if header is None:
         raise NotAvailable("no JPEG-LS frame header")
     _check_size(header.rows, header.columns, len(header.components), form)
     decoded = imagecodecs.jpegls_decode(data)
-    return _to_rgb(stored_values(decoded, form, precision=header.precision, exact=header.near == 0), form)
+    return stored_values(decoded, form, precision=header.precision, exact=header.near == 0), form.photometric
 
 
-def _jpeg_2000(data: bytes, form: ImagePixel) -> Array:
+def _jpeg_2000(data: bytes, form: ImagePixel) -> Colours:
     header = read_j2k_header(data)
     if header is None:
         raise NotAvailable("no JPEG 2000 codestream")
     _check_size(header.rows, header.columns, header.components, form)
     decoded = stored_values(imagecodecs.jpeg2k_decode(data), form, precision=header.precision, exact=header.reversible)
     # The codec reverses a component transform, whose input is RGB.
-    return decoded if header.transformed else _to_rgb(decoded, form)
+    return decoded, "RGB" if header.transformed and form.samples == 3 else form.photometric
 
 
-def _rle(data: bytes, form: ImagePixel) -> Array:
+def _rle(data: bytes, form: ImagePixel) -> Colours:
     """Decode RLE (PS3.5 annex G): one PackBits segment for each byte of a sample, most significant first."""
     if form.bits_allocated == 1:
         packed = _segment(data, 0, 1, (form.count + 7) // 8)
-        return arrange(as_cells(packed, form, form.count), form, planar=False)
+        return arrange(as_cells(packed, form, form.count), form, planar=False), form.photometric
     if form.bits_allocated % 8:
         raise NotAvailable(f"RLE with Bits Allocated {form.bits_allocated}; 1 or a multiple of 8 is expected")
     size = form.bits_allocated // 8
@@ -92,7 +94,7 @@ def _rle(data: bytes, form: ImagePixel) -> Array:
             segment = _segment(data, sample * size + byte, form.samples * size, pixels)
             cells[:, sample, size - 1 - byte] = np.frombuffer(segment, "u1", pixels)
     values = cells.view(f"<u{form.dtype.itemsize}").reshape(-1)
-    return _to_rgb(stored_values(arrange(values, form, planar=False), form), form)
+    return stored_values(arrange(values, form, planar=False), form), form.photometric
 
 
 def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
@@ -110,14 +112,14 @@ def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
     return segment
 
 
-def _deflated_frame(data: bytes, form: ImagePixel) -> Array:
+def _deflated_frame(data: bytes, form: ImagePixel) -> Colours:
     """Decode Deflated Image Frame Compression (PS3.5 A.4.13): the native form of one frame, deflated."""
     length = (form.count * form.bits_allocated + 7) // 8
     native = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
     if len(native) < length:
         raise NotAvailable(f"the deflated frame has {len(native)} bytes; {length} are expected")
     cells = stored_values(as_cells(native, form, form.count), form)
-    return _to_rgb(arrange(cells, form, planar=form.planar), form)
+    return arrange(cells, form, planar=form.planar), form.photometric
 
 
 def _check_size(rows: int, columns: int, samples: int, form: ImagePixel) -> None:
@@ -130,14 +132,7 @@ def _check_size(rows: int, columns: int, samples: int, form: ImagePixel) -> None
         )
 
 
-def _to_rgb(pixels: Array, form: ImagePixel) -> Array:
-    return ycbcr_to_rgb(pixels, form.bits_stored) if form.photometric in ("YBR_FULL", "YBR_FULL_422") else pixels
-
-
 _JPEG: tuple[Decode, ...] = (_jpeg, _jpeg_lossless)
-
-#: JPEG processes whose codestreams have a colour model of their own.
-SELF_DESCRIBED_COLOUR = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51))
 
 #: Transfer Syntax UID to the codecs to try, in order.
 CODECS: Mapping[str, tuple[Decode, ...]] = {
@@ -150,7 +145,29 @@ CODECS: Mapping[str, tuple[Decode, ...]] = {
 
 
 def decode(data: bytes, form: ImagePixel, transfer_syntax: str) -> Array:
-    """Decode one compressed frame.
+    """Decode one compressed frame to RGB, a grey value, or an index of a palette.
+
+    Parameters
+    ----------
+    data, form, transfer_syntax
+        As for `decode_uncoloured`.
+
+    Returns
+    -------
+    ndarray
+        As of `decode_uncoloured`, every YBR_* converted to RGB.
+
+    Raises
+    ------
+    NotAvailable
+        As `decode_uncoloured`.
+    """
+    pixels, photometric = decode_uncoloured(data, form, transfer_syntax)
+    return to_rgb(pixels, photometric, form.bits_stored) if form.samples == 3 else pixels
+
+
+def decode_uncoloured(data: bytes, form: ImagePixel, transfer_syntax: str) -> Colours:
+    """Decode one compressed frame; colours become RGB only where the codec converts them itself.
 
     Parameters
     ----------
@@ -163,9 +180,11 @@ def decode(data: bytes, form: ImagePixel, transfer_syntax: str) -> Array:
 
     Returns
     -------
-    ndarray
-        Stored values with `form.dtype`, shape (rows, columns) or (rows, columns, samples); YBR_* as RGB, palette
-        colour as indices. A smaller codestream, as of a tile at a slide's edge, is padded with 0.
+    pixels : ndarray
+        Stored values with `form.dtype`, shape (rows, columns) or (rows, columns, samples). A smaller codestream, as of
+        a tile at a slide's edge, is padded with 0.
+    photometric : str
+        Their Photometric Interpretation; a YBR_* has three samples for every pixel.
 
     Raises
     ------
@@ -180,17 +199,17 @@ def decode(data: bytes, form: ImagePixel, transfer_syntax: str) -> Array:
     reasons = []
     for codec in codecs:
         try:
-            pixels = codec(data, form)
+            pixels, photometric = codec(data, form)
         except (*FAILURES, zlib.error) as error:
             reasons.append(f"{codec.__name__.strip('_')}: {error}")
             continue
         if pixels.shape == form.shape:
-            return pixels
+            return pixels, photometric
         if pixels.ndim == len(form.shape) and all(
             have <= want for have, want in zip(pixels.shape, form.shape, strict=True)
         ):
             whole = np.zeros(form.shape, pixels.dtype)
             whole[: pixels.shape[0], : pixels.shape[1]] = pixels
-            return whole
+            return whole, photometric
         reasons.append(f"{codec.__name__.strip('_')}: shape {pixels.shape}, expected {form.shape}")
     raise NotAvailable(f"the frame can't be decoded ({transfer_syntax}): {'; '.join(reasons)}")

@@ -40,9 +40,24 @@ class JpegHeader:
     sampling: tuple[int, ...] = ()
 
     @property
+    def subsampled(self) -> bool:
+        """True if a component has fewer samples than another."""
+        return len(set(self.sampling)) > 1
+
+    @property
     def lossless(self) -> bool:
         """True for a lossless process, which has no component transform."""
         return self.process not in (0xC0, 0xC1, 0xC2)
+
+    @property
+    def is_ycbcr(self) -> bool | None:
+        """True for YCbCr and False for RGB, of three components; None where the codestream does not tell."""
+        if self.components in ((82, 71, 66), (114, 103, 98)):
+            return False
+        if self.adobe is not None:
+            return self.adobe != 0
+        # Nobody subsamples green and blue.
+        return True if self.jfif or self.subsampled else None
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
@@ -65,11 +80,10 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         body = data[position + 4 : position + 2 + length]
         if marker in _FRAMES and len(body) >= 6:
             precision, rows, columns, count = struct.unpack_from(">BHHB", body)
-            components, near = tuple(body[6 : 6 + 3 * count : 3]), 0
+            components, factors, near = tuple(body[6 : 6 + 3 * count : 3]), body[7 : 6 + 3 * count : 3], 0
             if marker == 0xF7:
                 near = _near(data, position + 2 + length)
-            sampling = tuple(body[7 : 7 + 3 * count : 3])
-            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near, sampling)
+            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near, tuple(factors))
         if marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
         # A marker shorter than Adobe's own form has no transform byte; real files have such.

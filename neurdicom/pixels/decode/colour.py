@@ -13,6 +13,30 @@ LUMINANCE = (0.299, 0.587, 0.114)
 _STEP = 1 << 15
 
 
+def to_rgb(pixels: Array, photometric: str, bits: int) -> Array:
+    """Convert any YBR_* of which every pixel has three samples to RGB; other colours stay as they are.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Unsigned integers of any size, shape (rows, columns, 3).
+    photometric : str
+        Their Photometric Interpretation. YBR_ICT and YBR_RCT are RGB once they are decoded.
+    bits : int
+        Bits Stored.
+
+    Returns
+    -------
+    ndarray
+        The same shape and dtype.
+    """
+    if photometric in ("YBR_FULL", "YBR_FULL_422"):
+        return ycbcr_to_rgb(pixels, bits)
+    if photometric in ("YBR_PARTIAL_422", "YBR_PARTIAL_420"):
+        return partial_to_rgb(pixels, bits)
+    return pixels
+
+
 def ycbcr_to_rgb(pixels: Array, bits: int) -> Array:
     """Convert YBR_FULL to RGB (PS3.3 C.7.6.3.1.2).
 
@@ -40,9 +64,18 @@ def ycbcr_to_rgb(pixels: Array, bits: int) -> Array:
     return result
 
 
+def rgb_to_ycbcr(pixels: Array, bits: int) -> Array:
+    """Convert RGB to YBR_FULL (PS3.3 C.7.6.3.1.2); arrays as of `ycbcr_to_rgb`."""
+    half, top = float(1 << (bits - 1)), float((1 << bits) - 1)
+    red, green, blue = (pixels[..., sample].astype("f8") for sample in range(3))
+    y = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
+    ycbcr = np.stack((y, (blue - y) / 1.772 + half, (red - y) / 1.402 + half), axis=-1)
+    return np.clip(np.rint(ycbcr), 0, top).astype(pixels.dtype)
+
+
 def partial_to_rgb(pixels: Array, bits: int) -> Array:
     """Convert YBR_PARTIAL_422 (ITU-R BT.601: black at 16, white at 235) to RGB; arrays as of `ycbcr_to_rgb`."""
-    scale = float(1 << (bits - 8))
+    scale = 2.0 ** (bits - 8)
     y, cb, cr = (pixels[..., sample] / scale for sample in range(3))
     y, cb, cr = (y - 16) * (255 / 219), (cb - 128) * (255 / 224), (cr - 128) * (255 / 224)
     rgb = np.stack((y + 1.402 * cr, y - 0.344136286 * cb - 0.714136286 * cr, y + 1.772 * cb), axis=-1)

@@ -26,6 +26,9 @@ _KEYWORDS = (
     "ImagePositionPatient",
     "ImageOrientationPatient",
     "PixelSpacing",
+    "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "PixelAspectRatio",
     "GridFrameOffsetVector",
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
@@ -83,29 +86,32 @@ class Elements:
         text = str(value or "").split("\\")[0].strip(" \0").upper()
         return text or None
 
-    def numbers(self, keyword: str) -> list[float]:
-        """Read the values of a DS, IS, US, SS, FL or FD; empty if absent or broken."""
+    def values(self, keyword: str) -> list[float | None]:
+        """Read the values of a DS, IS, US, SS, FL or FD; one that is empty or no finite number is None."""
         value = self._value(keyword)
         try:
             if isinstance(value, bytes):
-                vr = self._vr(keyword)
-                if vr in _BINARY:
-                    code = _BINARY[vr]
-                    count = len(value) // struct.calcsize("=" + code)
-                    found = struct.unpack_from(f"{self._order}{count}{code}", value)
-                else:
-                    found = tuple(float(part) for part in value.decode("ascii").strip(" \0").split("\\"))
-            elif isinstance(value, (str, int, float)):
-                found = (float(value),)
-            else:
-                found = tuple(float(part) for part in value or ())
+                code = _BINARY.get(self._vr(keyword) or "")
+                if code is None:
+                    text = value.decode("ascii", "replace").strip(" \0")
+                    return [_number(part) for part in text.split("\\")] if text else []
+                count = len(value) // struct.calcsize("=" + code)
+                return [_number(each) for each in struct.unpack_from(f"{self._order}{count}{code}", value)]
+            if isinstance(value, (str, int, float)):
+                return [_number(value)]
+            return [_number(each) for each in value or ()]
         except BROKEN:
             return []
-        return [float(number) for number in found] if all(np.isfinite(number) for number in found) else []
+
+    def numbers(self, keyword: str) -> list[float]:
+        """Read `values`; empty unless all of them are numbers."""
+        values = self.values(keyword)
+        found = [number for number in values if number is not None]
+        return found if len(found) == len(values) else []
 
     def number(self, keyword: str) -> float | None:
-        """Read the first of `numbers`; None if there is none."""
-        return next(iter(self.numbers(keyword)), None)
+        """Read the first of `values`; None if there is none."""
+        return next(iter(self.values(keyword)), None)
 
     def data(self, keyword: str) -> bytes:
         """Read the bytes of a value as they are in the file; empty if absent."""
@@ -121,6 +127,13 @@ class Elements:
         """Read the bytes of a value as an array of uint16 in native order, shape (words,)."""
         data = self.data(keyword)
         return np.frombuffer(data, f"{self._order}u2", len(data) // 2).astype("u2")
+
+    def items(self, keyword: str) -> "Iterator[Elements]":
+        """Yield the items of a sequence."""
+        index = 0
+        while (item := self.item(keyword, index)) is not None:
+            yield item
+            index += 1
 
     def item(self, keyword: str, index: int = 0) -> "Elements | None":
         """Return an item of a sequence; None if there is none."""
@@ -261,6 +274,15 @@ def _swap(ds: Dataset) -> None:
                 _swap(item)
         elif element.VR in _WORDS and isinstance(element.value, bytes) and len(element.value) % _WORDS[element.VR] == 0:
             element.value = np.frombuffer(element.value, f"u{_WORDS[element.VR]}").byteswap().tobytes()
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except BROKEN:
+        return None
+    # Python takes underscores in numbers; DICOM does not (PS3.5 6.2).
+    return number if np.isfinite(number) and "_" not in str(value) else None
 
 
 def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:

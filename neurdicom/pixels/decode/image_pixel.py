@@ -15,6 +15,9 @@ MAX_SAMPLES = 1 << 28
 #: Photometric interpretations whose single sample is a grey value.
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 
+#: Photometric interpretation of colours that a file does not describe, by transfer syntax; RGB of the others.
+_COLOURS = dict.fromkeys(("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"), "YBR_FULL_422")
+
 #: Keyword of float pixel data to the bits of a sample.
 _FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
@@ -36,7 +39,7 @@ class ImagePixel:
     planar : bool
         True if native colour samples lie plane by plane (Planar Configuration 1).
     photometric : str
-        Photometric Interpretation, upper case; MONOCHROME2 or RGB where the file lacks it.
+        Photometric Interpretation, upper case; MONOCHROME2 or RGB where the file lacks it, YBR_FULL_422 of lossy JPEG.
     is_float : bool
         True for Float or Double Float Pixel Data.
     """
@@ -125,7 +128,7 @@ class ImagePixel:
             high_bit=high,
             signed=not is_float and layout.pixel_representation == 1,
             planar=samples > 1 and layout.planar_configuration == 1,
-            photometric=photometric or ("MONOCHROME2" if samples == 1 else "RGB"),
+            photometric=photometric or ("MONOCHROME2" if samples == 1 else _COLOURS.get(layout.transfer_syntax, "RGB")),
             is_float=is_float,
         )
 

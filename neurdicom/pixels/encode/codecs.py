@@ -32,12 +32,15 @@ class Encoder:
     lossy : str or None
         Lossy Image Compression Method (0028,2114); None if it is lossless. A lossy encoder takes only unsigned values
         that fill their cells.
+    encode_described : callable or None
+        Encoder of RGB, as `encode`, for clients whose header says RGB; None where `encode` serves them.
     """
 
     encode: Callable[[Array, int, bool], bytes]
     bits: tuple[int, ...]
     colour: str = "RGB"
     lossy: str | None = None
+    encode_described: Callable[[Array, int, bool], bytes] | None = None
 
 
 def _unsigned(values: Array, bits: int) -> Array:
@@ -67,7 +70,7 @@ def _rle(values: Array, _: int, rgb: bool) -> bytes:
 def _jpeg_lossless(values: Array, bits: int, rgb: bool) -> bytes:
     model = "RGB" if values.ndim == 3 else "GRAYSCALE"
     cells = _unsigned(values, bits)
-    return bytes(
+    stream = bytes(
         imagecodecs.jpeg8_encode(
             # Samples of 8 bits and less are bytes to the codec, whatever they are allocated.
             np.ascontiguousarray(cells, "u1" if bits <= 8 else None),
@@ -78,6 +81,22 @@ def _jpeg_lossless(values: Array, bits: int, rgb: bool) -> bytes:
             outcolorspace=model,
         )
     )
+    return stream if rgb or values.ndim == 2 else _as_ycbcr(stream)
+
+
+def _as_ycbcr(stream: bytes) -> bytes:
+    """Name the components of a lossless JPEG 1, 2 and 3, which are R, G and B, and drop Adobe's marker.
+
+    pydicom takes these for RGB whatever the header says. The library has no other way: the scans of what it encodes as
+    YCbCr name wrong Huffman tables.
+    """
+    marker = stream.index(b"\xff\xee")
+    changed = bytearray(stream[:marker] + stream[marker + 2 + int.from_bytes(stream[marker + 2 : marker + 4]) :])
+    frame = changed.index(b"\xff\xc3")
+    scan = changed.index(b"\xff\xda", frame)
+    for number in range(3):
+        changed[frame + 10 + 3 * number] = changed[scan + 5 + 2 * number] = number + 1
+    return bytes(changed)
 
 
 def _jpeg_ls(values: Array, _: int, rgb: bool) -> bytes:
@@ -121,10 +140,23 @@ def _jpeg_baseline(values: Array, _: int, rgb: bool) -> bytes:
     )
 
 
+def _jpeg_baseline_rgb(values: Array, _: int, rgb: bool) -> bytes:
+    # libjpeg marks RGB by the components' names and Adobe's marker (transform 0), which all decoders go by.
+    return bytes(
+        imagecodecs.jpeg8_encode(
+            np.ascontiguousarray(values),
+            level=_BASELINE_QUALITY,
+            subsampling="444",
+            colorspace="RGB",
+            outcolorspace="RGB",
+        )
+    )
+
+
 #: Transfer Syntax UID to its encoder.
 ENCODERS: Mapping[str, Encoder] = {
     RLE: Encoder(_rle, (8, 16, 32, 64)),
-    JPEG_BASELINE: Encoder(_jpeg_baseline, (8,), "YBR_FULL_422", "ISO_10918_1"),
+    JPEG_BASELINE: Encoder(_jpeg_baseline, (8,), "YBR_FULL_422", "ISO_10918_1", _jpeg_baseline_rgb),
     "1.2.840.10008.1.2.4.57": Encoder(_jpeg_lossless, (8, 16)),
     JPEG_LOSSLESS_SV1: Encoder(_jpeg_lossless, (8, 16)),
     JPEG_LS: Encoder(_jpeg_ls, (8, 16)),

@@ -7,6 +7,7 @@ import warnings
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +28,7 @@ from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import EXPLICIT, IMPLICIT, check_frames
 from neurdicom.pixels.decode.source import DEFLATED_EXPLICIT
 from neurdicom.pixels.encode.codecs import ENCODERS, Encoder
-from neurdicom.pixels.pipeline import load_uncoloured
+from neurdicom.pixels.pipeline import load_described, load_uncoloured
 
 Array = npt.NDArray[Any]
 Write = Callable[[bytes], object]
@@ -139,7 +140,10 @@ def frame_bytes(path: str | Path, layout: Layout, number: int, target: str) -> b
         raise NotAvailable(f"frames can't be given in transfer syntax {target!r}; {', '.join(targets())} are possible")
     form = ImagePixel.of(layout)
     form.index(number)
-    frames = _Frames(path, layout, form, ENCODERS.get(target), only=number)
+    encoder = ENCODERS.get(target)
+    if encoder is not None and encoder.encode_described is not None and (form.photometric, form.samples) == ("RGB", 3):
+        encoder = replace(encoder, encode=encoder.encode_described)
+    frames = _Frames(path, layout, form, encoder, only=number)
     return b"".join(frames.encoded() if target in ENCODERS else frames.native())
 
 
@@ -163,7 +167,8 @@ class _Frames:
         if layout.transfer_syntax not in CODECS and only is None:
             # Not halfway through the output.
             check_frames(layout, form)
-        first, self.photometric = load_uncoloured(path, layout, self._numbers[0])
+        self._load = load_uncoloured if only is None else load_described
+        first, self.photometric = self._load(path, layout, self._numbers[0])
         self._first: Array | None = first
         self._rgb = self.photometric == "RGB"
         self.bits = 1 if form.bits_allocated == 1 else first.dtype.itemsize * 8
@@ -205,7 +210,7 @@ class _Frames:
     def __iter__(self) -> Iterator[Array]:
         for number in self._numbers:
             first, self._first = self._first, None
-            yield first if first is not None else load_uncoloured(self._path, self._layout, number)[0]
+            yield first if first is not None else self._load(self._path, self._layout, number)[0]
 
     def encoded(self) -> Iterator[bytes]:
         """Yield each frame's codestream, padded to even length."""

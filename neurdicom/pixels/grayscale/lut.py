@@ -20,14 +20,14 @@ class LookupTable:
     ----------
     first : int
         The value that maps to the first entry.
-    bits : int
-        Bits of an entry.
+    top : int
+        The entry that is white where the table's output is shown.
     entries : bytes
         Unsigned 16-bit words in native order.
     """
 
     first: int
-    bits: int
+    top: int
     entries: bytes
 
     def as_array(self) -> npt.NDArray[np.uint16]:
@@ -57,10 +57,8 @@ def read_lut(elements: Elements, *, signed: bool = False) -> LookupTable | None:
     if len(descriptor) < 3:
         return None
     count, first, bits = _descriptor(descriptor, signed=signed or elements.signed("LUTDescriptor"))
-    entries = _entries(elements.words("LUTData"), count)
-    if entries is None:
-        return None
-    return LookupTable(first, _true_bits(entries, bits), entries.tobytes())
+    entries = _entries(elements.words("LUTData"), count, bits)
+    return LookupTable(first, _top(entries, bits), entries.tobytes()) if len(entries) else None
 
 
 def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
@@ -88,10 +86,10 @@ def read_palette(elements: Elements) -> tuple[int, npt.NDArray[np.uint8]]:
             )
         count, first, bits = _descriptor(descriptor, signed=elements.signed(f"{name}Descriptor"))
         if elements.data(f"{name}Data"):
-            entries = _entries(elements.words(f"{name}Data"), count)
+            entries = _entries(elements.words(f"{name}Data"), count, bits)
         else:
             entries = _expand(elements.words(f"Segmented{name}Data"), count, 1 if bits == 8 else 2)
-        if entries is None:
+        if not len(entries):
             raise NotAvailable(f"the palette can't be read: {colour} has fewer entries than the {count} described")
         tables.append(entries)
     # One depth for the three: a colour whose entries are all small does not have fewer bits than the others.
@@ -108,16 +106,29 @@ def _descriptor(words: npt.NDArray[np.uint16], *, signed: bool) -> tuple[int, in
     return int(words[0]) or 0x10000, first, int(words[2])
 
 
-def _entries(words: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.uint16] | None:
-    # 8-bit entries may be packed two to a word.
-    if len(words) < count <= 2 * len(words):
+def _entries(words: npt.NDArray[np.uint16], count: int, bits: int) -> npt.NDArray[np.uint16]:
+    if len(words) < count and (len(words) == (count + 1) // 2 or (bits <= 8 and words.max(initial=0) > 0xFF)):
+        # 8-bit entries may be packed two to a word.
         return _bytes(words)[:count].astype("u2")
-    return words[:count] if len(words) >= count else None
+    # Of a table that is shorter than it says, the last entry goes on.
+    return words[:count]
 
 
 def _bytes(words: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
     """Split words into bytes, the lower first, which is their order in every transfer syntax."""
     return words.astype("<u2").view("u1")
+
+
+def _top(entries: npt.NDArray[np.uint16], bits: int) -> int:
+    """Find the entry that is white: the largest that the descriptor allows, or else the largest that occurs.
+
+    Writers give the size of the word, 16 bits, over entries of 10 or 12 bits (Agfa's CR), or fewer bits than entries
+    have. A table that leaves the upper half of its range unused is taken for one of these.
+    """
+    full, highest = (1 << min(max(bits, 1), 16)) - 1, int(entries.max(initial=0))
+    if full // 2 < highest <= full or highest == entries.min(initial=highest):
+        return max(full, highest)
+    return highest
 
 
 def _true_bits(entries: npt.NDArray[np.uint16], bits: int) -> int:
@@ -128,7 +139,7 @@ def _true_bits(entries: npt.NDArray[np.uint16], bits: int) -> int:
     return min(max(bits, top.bit_length(), 1), 16)
 
 
-def _expand(data: npt.NDArray[np.uint16], count: int, size: int) -> npt.NDArray[np.uint16] | None:
+def _expand(data: npt.NDArray[np.uint16], count: int, size: int) -> npt.NDArray[np.uint16]:
     """Expand segmented LUT data (PS3.3 C.7.9.2): discrete, linear and indirect segments.
 
     Parameters
@@ -142,8 +153,8 @@ def _expand(data: npt.NDArray[np.uint16], count: int, size: int) -> npt.NDArray[
 
     Returns
     -------
-    ndarray of uint16 or None
-        Shape (count,). None: the segments are broken.
+    ndarray of uint16
+        Shape (count,); empty where the segments are broken.
     """
     entries: list[int] = []
     words = [int(word) for word in (_bytes(data) if size == 1 else data)]
@@ -176,6 +187,5 @@ def _expand(data: npt.NDArray[np.uint16], count: int, size: int) -> npt.NDArray[
             done += 1
         return True
 
-    if not run(0, None) or len(entries) < count:
-        return None
-    return np.array(entries[:count], "u2")
+    is_whole = run(0, None) and len(entries) >= count
+    return np.array(entries[:count] if is_whole else [], "u2")

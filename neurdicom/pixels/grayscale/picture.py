@@ -15,7 +15,7 @@ from neurdicom.pixels.decode.elements import Elements, FrameHeader
 from neurdicom.pixels.decode.image_pixel import MONOCHROME, ImagePixel
 from neurdicom.pixels.decode.native import stored_values
 from neurdicom.pixels.grayscale.lut import LookupTable
-from neurdicom.pixels.grayscale.modality import Modality, apply_modality, read_modality
+from neurdicom.pixels.grayscale.modality import Modality, Rescale, apply_modality, read_modality
 from neurdicom.pixels.grayscale.voi import Range, Voi, Window, apply_voi, read_function, read_voi
 from neurdicom.pixels.pipeline import Frame, palette_colours
 
@@ -25,8 +25,13 @@ Picture = npt.NDArray[np.uint8]
 #: Most pixels of a resized picture.
 MAX_PIXELS = 1 << 26
 
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
+#: Colours of three samples that are not converted to RGB (retired from the standard).
+_NOT_RGB = ("HSV",)
 _ROWS = 64
+
+#: X-Ray Angiographic and Radiofluoroscopic Image, whose modality transformation leads back to the beam's intensity, and
+#: is no part of their presentation (PS3.3 C.8.7.1.1.2).
+_FOR_INTENSITY = ("1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.12.2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ def render(
         return _grey(frame, window, edits or {}, keep_function)
     if samples == 1 and photometric == "PALETTE COLOR":
         return _windowed(palette_colours(frame), window)
-    if samples == 3 and photometric in _COLOUR:
+    if samples == 3 and photometric not in _NOT_RGB:
         return _windowed(_eight_bits(frame.array, frame.form.bits_stored), window)
     raise NotAvailable(
         f"Photometric Interpretation (0028,0004) {photometric!r} with {samples} samples per pixel can't be rendered"
@@ -142,8 +147,15 @@ def crop(picture: Picture, region: tuple[float, float, float | None, float | Non
     return np.ascontiguousarray(part[:: -1 if height < 0 else 1, :: -1 if width < 0 else 1])
 
 
-def resize(picture: Picture, width: int | None = None, height: int | None = None, *, enlarge: bool = True) -> Picture:
-    """Scale a picture to a width or a height, or to fit into both, keeping its aspect ratio.
+def resize(
+    picture: Picture,
+    width: int | None = None,
+    height: int | None = None,
+    *,
+    enlarge: bool = True,
+    aspect: float = 1.0,
+) -> Picture:
+    """Scale a picture to a width or a height, or to fit into both, in the proportions of what it shows.
 
     Parameters
     ----------
@@ -152,7 +164,9 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
     width, height : int, optional
         Pixels; at least one is given.
     enlarge : bool
-        False to leave a smaller picture as it is.
+        False to leave a smaller picture as it is, but for its proportions.
+    aspect : float
+        Height of a pixel in relation to its width, see `aspect.read_aspect`; the pixels of the result are squares.
 
     Returns
     -------
@@ -165,9 +179,11 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
         The result would have more than `MAX_PIXELS` pixels.
     """
     rows, columns = picture.shape[:2]
-    scale = min(size / given for size, given in ((width, columns), (height, rows)) if size is not None)
+    # In squares as long as a pixel's shorter side, so that none is lost.
+    tall, wide = rows * max(aspect, 1), columns * max(1 / aspect, 1)
+    scale = min(size / given for size, given in ((width, wide), (height, tall)) if size is not None)
     scale = scale if enlarge else min(scale, 1)
-    width, height = max(round(columns * scale), 1), max(round(rows * scale), 1)
+    width, height = max(round(wide * scale), 1), max(round(tall * scale), 1)
     if width * height > MAX_PIXELS:
         raise Invalid(
             f"the picture would have {width} x {height} pixels; at most {MAX_PIXELS} are allowed", field="width"
@@ -179,7 +195,7 @@ def resize(picture: Picture, width: int | None = None, height: int | None = None
 
 def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any], keep_function: bool) -> Picture:
     header = frame.header()
-    modality = read_modality(header)
+    modality = Rescale() if frame.layout.sop_class in _FOR_INTENSITY else read_modality(header)
     padding = _padding(header.top, frame.form) if not frame.form.is_float else None
     given = window if keep_function else _with_function(window, header)
     voi: Voi | None = given or _edited(edits, header) or read_voi(header)

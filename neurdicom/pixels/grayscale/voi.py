@@ -1,6 +1,6 @@
 """The VOI transformation, from values of interest to shades of grey (PS3.3 C.11.2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +36,11 @@ class Window:
         """True if the function allows the width (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
         return self.width >= 1 if self.function is WindowFunction.LINEAR else self.width > 0
 
+    def as_valid(self) -> "Window | None":
+        """Return the window, as LINEAR_EXACT where LINEAR is too narrow; None if no function allows its width."""
+        found = self if self.is_valid else replace(self, function=WindowFunction.LINEAR_EXACT)
+        return found if found.is_valid else None
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -52,9 +57,9 @@ def read_voi(header: FrameHeader) -> Voi | None:
     """Read the first VOI LUT, else the first valid window; None where a file has neither."""
     modality = read_modality(header)
     signed = isinstance(modality, Rescale) and (modality.slope < 0 or modality.intercept < 0)
-    for elements in header.having("FrameVOILUTSequence", "WindowCenter"):
-        item = elements.item("VOILUTSequence")
-        table = read_lut(item, signed=signed) if item is not None else None
+    for elements in header.having("FrameVOILUTSequence", "WindowCenter", "VOILUTSequence"):
+        tables = (read_lut(item, signed=signed) for item in elements.items("VOILUTSequence"))
+        table = next((table for table in tables if table is not None), None)
         if table is not None:
             return table
         window = read_window(elements)
@@ -64,11 +69,12 @@ def read_voi(header: FrameHeader) -> Voi | None:
 
 
 def read_window(elements: Elements) -> Window | None:
-    """Read the first valid of several windows."""
+    """Read the first valid of several windows; those without a center or a width are left out."""
     function = read_function(elements)
-    centers, widths = elements.numbers("WindowCenter"), elements.numbers("WindowWidth")
-    windows = (Window(center, width, function) for center, width in zip(centers, widths, strict=False))
-    return next((window for window in windows if window.is_valid), None)
+    centers, widths = elements.values("WindowCenter"), elements.values("WindowWidth")
+    pairs = ((center, width) for center, width in zip(centers, widths, strict=False) if None not in (center, width))
+    windows = (Window(center or 0.0, width or 0.0, function).as_valid() for center, width in pairs)
+    return next((window for window in windows if window is not None), None)
 
 
 def read_function(elements: Elements) -> WindowFunction:
@@ -80,7 +86,7 @@ def read_function(elements: Elements) -> WindowFunction:
 def apply_voi(values: Array, voi: Voi) -> Doubles:
     """Transform values, numbers of any shape, to shades: float64, 0 (black) to 1 (white)."""
     if isinstance(voi, LookupTable):
-        return voi.apply(values) / float((1 << voi.bits) - 1)
+        return voi.apply(values) / float(voi.top)
     if isinstance(voi, Range):
         shades = np.subtract(values, voi.low, dtype="f8")
         shades *= 1 / (voi.high - voi.low) if voi.high > voi.low else 0.0

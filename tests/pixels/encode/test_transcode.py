@@ -81,7 +81,7 @@ def test_frame_by_frame(tmp_path: Path, target: str) -> None:
     assert all(np.array_equal(load_stored(*found, index + 1).array, frames[index]) for index in range(7))
 
 
-@pytest.mark.parametrize("target", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"])
+@pytest.mark.parametrize("target", ["1.2.840.10008.1.2.5", *(f"1.2.840.10008.1.2.4.{n}" for n in (57, 70, 80, 90))])
 def test_ybr_full_stays_what_it_is(tmp_path: Path, target: str) -> None:
     array = RNG.integers(0, 256, (8, 8, 3)).astype("u1")
     path, layout = make_file(tmp_path / "a.dcm", array, PhotometricInterpretation="YBR_FULL")
