@@ -93,8 +93,7 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
     with Source(path, layout) as source:
         if layout.transfer_syntax in CODECS:
             encapsulation = Encapsulation(source, layout, form)
-            extended = _extended_offsets(path, layout, form)
-            data = encapsulation.read(encapsulation.fragments(index, extended))
+            data = encapsulation.read(encapsulation.fragments(index))
             array = decode(data, form, layout.transfer_syntax)
         else:
             array = stored_values(read_native(source, layout, form, index), form)
@@ -212,9 +211,3 @@ def _modality(frame: Frame, out: Doubles) -> None:
             result += modality.intercept
         else:
             np.copyto(result, apply_modality(part, modality))
-
-
-def _extended_offsets(path: Path, layout: Layout, form: ImagePixel) -> bytes | None:
-    if form.frames == 1:
-        return None
-    return read_header(path, layout, 0).top.data("ExtendedOffsetTable") or None

@@ -14,10 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.native import BIG_ENDIAN, IMPLICIT
-from neurdicom.pixels.decode.source import DEFLATED_EXPLICIT, Source
+from neurdicom.pixels.decode.source import Source
 
 _KEYWORDS = (
     "Modality",
@@ -49,7 +50,6 @@ _KEYWORDS = (
     "SegmentedBluePaletteColorLookupTableData",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
-    "ExtendedOffsetTable",
 )
 _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
@@ -240,7 +240,7 @@ def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
 
 
 def _open(path: Path | str, layout: Layout) -> BinaryIO:
-    if layout.transfer_syntax != DEFLATED_EXPLICIT:
+    if layout.transfer_syntax not in DEFLATED:
         file = Path(path).open("rb")  # noqa: SIM115 (the caller's to close)
         file.seek(layout.dataset_offset)
         return file

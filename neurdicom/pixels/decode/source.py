@@ -12,7 +12,6 @@ from neurdicom.dicom.codec import transfer_syntaxes
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
 
-DEFLATED_EXPLICIT = "1.2.840.10008.1.2.1.99"
 _PIECE = 1 << 20
 
 
@@ -45,6 +44,11 @@ class Source:
         view.release()
         del data[done:]
         return data
+
+    @property
+    def is_deflated(self) -> bool:
+        """True if the dataset is deflated, so that offsets are not those in the file."""
+        return self._start is not None
 
     @property
     def descriptor(self) -> int:

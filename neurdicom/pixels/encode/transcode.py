@@ -18,6 +18,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_EXPLICIT
 from neurdicom.dicom.edits.apply import edit_dataset, rewrite_header
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
@@ -25,7 +26,6 @@ from neurdicom.pixels.decode.codecs import CODECS
 from neurdicom.pixels.decode.elements import BROKEN, read_whole_header
 from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import EXPLICIT, IMPLICIT, check_frames
-from neurdicom.pixels.decode.source import DEFLATED_EXPLICIT
 from neurdicom.pixels.encode.codecs import ENCODERS, Encoder
 from neurdicom.pixels.pipeline import load_uncoloured
 
