@@ -16,7 +16,7 @@ from neurdicom.pixels.decode.elements import FrameHeader, read_header
 from neurdicom.pixels.decode.encapsulated import Encapsulation
 from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.decode.native import read_native, stored_values
-from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.decode.source import ByteSource, Source
 from neurdicom.pixels.grayscale.lut import read_palette
 from neurdicom.pixels.grayscale.modality import Rescale, apply_modality, modality_of
 
@@ -91,18 +91,22 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
     form = ImagePixel.of(layout)
     index = form.index(frame)
     with Source(path, layout) as source:
-        if layout.transfer_syntax in CODECS:
-            encapsulation = Encapsulation(source, layout, form)
-            data = encapsulation.read(encapsulation.fragments(index))
-            array = decode(data, form, layout.transfer_syntax)
-        else:
-            array = stored_values(read_native(source, layout, form, index), form)
-            if form.samples == 3 and form.photometric in ("YBR_FULL", "YBR_FULL_422"):
-                array = ycbcr_to_rgb(array, form.bits_stored)
-            elif form.samples == 3 and form.photometric == "YBR_PARTIAL_422":
-                array = partial_to_rgb(array, form.bits_stored)
+        array = _decode(source, layout, form, index)
     photometric = "RGB" if form.samples == 3 else form.photometric
     return Frame(array, photometric, form, path, layout, index)
+
+
+def _decode(source: ByteSource, layout: Layout, form: ImagePixel, index: int) -> Array:
+    """Decode a frame as `load_stored` does."""
+    if layout.transfer_syntax in CODECS:
+        encapsulation = Encapsulation(source, layout, form)
+        return decode(encapsulation.read(encapsulation.fragments(index)), form, layout.transfer_syntax)
+    array = stored_values(read_native(source, layout, form, index), form)
+    if form.samples == 3 and form.photometric in ("YBR_FULL", "YBR_FULL_422"):
+        return ycbcr_to_rgb(array, form.bits_stored)
+    if form.samples == 3 and form.photometric == "YBR_PARTIAL_422":
+        return partial_to_rgb(array, form.bits_stored)
+    return array
 
 
 def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array, str]:
@@ -125,19 +129,39 @@ def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array
     photometric : str
         Photometric Interpretation of `array`.
     """
+    with Source(path, layout) as source:
+        return decode_uncoloured(source, layout, ImagePixel.of(layout).index(frame))
+
+
+def decode_uncoloured(source: ByteSource, layout: Layout, index: int) -> tuple[Array, str]:
+    """Decode one frame as `load_uncoloured` does.
+
+    Parameters
+    ----------
+    source : ByteSource
+        The file, or the bytes that `layout` describes.
+    layout : Layout
+        Its layout.
+    index : int
+        Index of the frame, from 0.
+
+    Returns
+    -------
+    array : ndarray
+    photometric : str
+        As of `load_uncoloured`.
+    """
     form = ImagePixel.of(layout)
     if (
         form.samples != 3
         or form.photometric not in ("YBR_FULL", "YBR_FULL_422")
         or layout.transfer_syntax in SELF_DESCRIBED_COLOUR
     ):
-        loaded = load_stored(path, layout, frame)
-        return loaded.array, loaded.photometric
+        return _decode(source, layout, form, index), "RGB" if form.samples == 3 else form.photometric
     if layout.transfer_syntax in CODECS:
         # A codec without a colour model of its own does not convert samples that are declared RGB.
-        return load_stored(path, replace(layout, photometric_interpretation="RGB"), frame).array, "YBR_FULL"
-    with Source(path, layout) as source:
-        return stored_values(read_native(source, layout, form, form.index(frame)), form), "YBR_FULL"
+        return _decode(source, layout, replace(form, photometric="RGB"), index), "YBR_FULL"
+    return stored_values(read_native(source, layout, form, index), form), "YBR_FULL"
 
 
 def aligned_doubles(shape: tuple[int, ...]) -> Doubles:

@@ -13,7 +13,7 @@ from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.fragments import Fragment, Fragments, FrameIndex, read_item, walk_fragments
 from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.offset_tables import Offsets, find_starts, is_plausible, read_offsets
-from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.decode.source import ByteSource
 
 #: Most bytes of one frame's codestream.
 _MAX_FRAME = 1 << 30
@@ -24,7 +24,7 @@ _BEGINNING = 12
 class Encapsulation:
     """Index of the items of one file's encapsulated Pixel Data, read as they are needed."""
 
-    def __init__(self, source: Source, layout: Layout, form: ImagePixel) -> None:
+    def __init__(self, source: ByteSource, layout: Layout, form: ImagePixel) -> None:
         assert layout.pixel_offset is not None
         self._source = source
         self._layout = layout

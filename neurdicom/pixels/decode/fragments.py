@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.decode.source import ByteSource
 
 Offsets = npt.NDArray[Any]
 
@@ -94,12 +94,12 @@ class FrameIndex:
         return found
 
 
-def read_item(source: Source, offset: int, end: int) -> Fragment | None:
+def read_item(source: ByteSource, offset: int, end: int) -> Fragment | None:
     """Read the head of an item; return None where there is none.
 
     Parameters
     ----------
-    source : Source
+    source : ByteSource
         The file.
     offset, end : int
         Offsets of the item, and of the end of the value or the file.
@@ -110,12 +110,12 @@ def read_item(source: Source, offset: int, end: int) -> Fragment | None:
     return Fragment(offset + HEAD, _LENGTH.unpack_from(head, 4)[0])
 
 
-def walk_fragments(source: Source, start: int, end: int) -> Fragments:
+def walk_fragments(source: ByteSource, start: int, end: int) -> Fragments:
     """Find the items that follow each other from an offset on.
 
     Parameters
     ----------
-    source : Source
+    source : ByteSource
         The file.
     start, end : int
         Offsets of the first item and of the end of the value or the file.
@@ -126,7 +126,7 @@ def walk_fragments(source: Source, start: int, end: int) -> Fragments:
         Up to the first place that does not begin with an item (FFFE,E000).
     """
     offsets, lengths = array("Q"), array("Q")
-    descriptor = None if source.is_deflated else source.descriptor
+    descriptor = source.plain_descriptor
     while start + HEAD <= end:
         head = source.read(start, HEAD) if descriptor is None else os.pread(descriptor, HEAD, start)
         if len(head) < HEAD or head[:4] != _ITEM:

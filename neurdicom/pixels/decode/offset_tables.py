@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from neurdicom.dicom.header import Layout
 from neurdicom.pixels.decode.fragments import HEAD, Fragment, Fragments
-from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.decode.source import ByteSource
 
 Offsets = npt.NDArray[Any]
 
@@ -18,12 +18,12 @@ _ELEMENT_HEAD = 12
 _TOTAL_LENGTH = _ELEMENT_HEAD + 8
 
 
-def read_offsets(source: Source, layout: Layout, table: Fragment, frames: int) -> Offsets:
+def read_offsets(source: ByteSource, layout: Layout, table: Fragment, frames: int) -> Offsets:
     """Read the offset table of a file.
 
     Parameters
     ----------
-    source : Source
+    source : ByteSource
         The file.
     layout : Layout
         Its layout.
@@ -45,7 +45,7 @@ def read_offsets(source: Source, layout: Layout, table: Fragment, frames: int) -
     return np.frombuffer(source.read(table.offset, length), "<u4", -1 if length else 0).astype("u8")
 
 
-def _extended(source: Source, layout: Layout, frames: int) -> Offsets | None:
+def _extended(source: ByteSource, layout: Layout, frames: int) -> Offsets | None:
     """Read the Extended Offset Table where it lies right before Pixel Data, with or without what may follow it."""
     size = _ELEMENT_HEAD + 8 * frames
     end = layout.header_end
@@ -61,7 +61,7 @@ def _extended(source: Source, layout: Layout, frames: int) -> Offsets | None:
     return np.frombuffer(value, "<u8") if len(value) == 8 * frames else None
 
 
-def _is_element(source: Source, offset: int, number: int, length: int) -> bool:
+def _is_element(source: ByteSource, offset: int, number: int, length: int) -> bool:
     """Tell whether an element (7FE0,number) of a VR with a long head, and of a length, begins at an offset."""
     if offset < 0 or length > 0xFFFFFFFF:
         return False
