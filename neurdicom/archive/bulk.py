@@ -20,7 +20,7 @@ from neurdicom.dicom.header import Layout
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NotFound
-from neurdicom.pixels.decode.encapsulated import Fragment
+from neurdicom.pixels.decode.fragments import Fragment
 from neurdicom.pixels.decode.stored import value_places
 
 #: Path of an element: tags of sequences with the number of an item in each, and the element's tag.

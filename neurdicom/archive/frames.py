@@ -17,8 +17,8 @@ from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.header import Layout
 from neurdicom.dicom.identity import uid_of
 from neurdicom.errors import NotAvailable, NotFound, PluginError
-from neurdicom.pixels.decode.encapsulated import Fragment
-from neurdicom.pixels.decode.stored import FrameIndex, FramePlaces, find_frames
+from neurdicom.pixels.decode.fragments import Fragment, FrameIndex
+from neurdicom.pixels.decode.stored import FramePlaces, find_frames
 from neurdicom.workers.pool import WorkerPool
 
 _PIECE = 1 << 20

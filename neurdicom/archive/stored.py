@@ -9,7 +9,7 @@ from pathlib import Path
 from neurdicom.blobs.base import BlobStore
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
-from neurdicom.pixels.decode.encapsulated import Fragment
+from neurdicom.pixels.decode.fragments import Fragment
 from neurdicom.pixels.decode.source import Source
 
 _PIECE = 1 << 20

@@ -3,7 +3,6 @@
 import math
 import os
 import struct
-import zlib
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import orjson
 
 from neurdicom.dicom.codec.charset import DEFAULT, CharacterSet, character_set
 from neurdicom.dicom.codec.dictionary import KNOWN_VRS, LONG_VRS
+from neurdicom.dicom.codec.inflation import Inflation
+from neurdicom.dicom.codec.pixel_end import find_pixel_end
 from neurdicom.dicom.codec.scan import Dataset, Pixels, Scanner
 from neurdicom.dicom.codec.stream import EndOfBuffer
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
@@ -27,10 +28,6 @@ HEAD = 64 * 1024
 #: Bytes of a deflated dataset that are inflated to find its Pixel Data.
 MAX_INFLATED = 64 * 1024 * 1024
 
-#: Fragments of encapsulated Pixel Data whose presence is checked; a whole slide has tens of thousands.
-MAX_FRAGMENTS = 1 << 18
-
-_ITEM = struct.Struct("<HHI")
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _LONGEST_UID = 128  # longer values of File Meta Information are none
 
@@ -120,7 +117,7 @@ def _parse(data: bytes | mmap, size: int, descriptor: int) -> Header:
         dataset = scanner.scan(start)
         pixels = scanner.pixels
         if pixels is not None:
-            end = _end_of_pixels(pixels, size, descriptor)
+            end = find_pixel_end(descriptor, size, keyword=pixels.keyword, offset=pixels.offset, length=pixels.length)
             dataset = _scan_tail(data, end, size, descriptor, syntax, dataset) | dataset
     return _header(dataset, pixels, meta, syntax, start, size)
 
@@ -162,21 +159,13 @@ def _guess_syntax(data: bytes | mmap, start: int) -> str:
 
 
 def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, Pixels | None]:
-    """Scan a deflated dataset up to Pixel Data, inflating four times as much at each attempt."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = bytearray()
+    """Scan a deflated dataset, inflating four times as much of what lies before Pixel Data at each attempt."""
+    inflation = Inflation(data, start)
+    inflated = b""
     wanted = HEAD
-    pos = start
     while True:
-        try:
-            while len(inflated) < wanted and not inflater.eof and (pos < len(data) or inflater.unconsumed_tail):
-                piece = inflater.unconsumed_tail or data[pos : pos + HEAD]
-                if not inflater.unconsumed_tail:
-                    pos += len(piece)
-                inflated += inflater.decompress(piece, wanted - len(inflated))
-        except zlib.error as error:
-            raise Malformed(f"the deflated dataset is broken: {error}") from error
-        scanner = Scanner(bytes(inflated), explicit=True, shift=start)
+        inflated += inflation.read(wanted - len(inflated))
+        scanner = Scanner(inflated, explicit=True, shift=start)
         complete = len(inflated) < wanted  # all there is of it at hand
         try:
             dataset = scanner.scan(0)
@@ -184,46 +173,33 @@ def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, 
             if complete:
                 raise
         else:
-            if complete and not inflater.eof and scanner.pixels is None:
+            if scanner.pixels is not None:
+                tail = _scan_inflated_tail(inflation, inflated, scanner.pixels, start, dataset)
+                if not inflation.has_ended and len(data) < size:
+                    raise EndOfBuffer("the deflated dataset goes on")
+                return tail | dataset, scanner.pixels
+            if complete and not inflation.has_ended:
                 raise EndOfBuffer("the deflated dataset is cut off")
-            if complete or scanner.pixels is not None:
-                return dataset, scanner.pixels
+            if complete:
+                return dataset, None
         if wanted >= MAX_INFLATED:
             raise Malformed(f"no Pixel Data in the first {MAX_INFLATED} bytes of a deflated dataset")
         wanted *= 4
 
 
-def _end_of_pixels(pixels: Pixels, size: int, descriptor: int) -> int:
-    """Find the offset of the first byte after Pixel Data; only the heads of its items are read.
-
-    Raises
-    ------
-    Malformed
-        The file ends within Pixel Data: an image that is not whole must not be acknowledged.
-    """
-    if pixels.length is not None:
-        if pixels.offset + pixels.length > size:
-            raise Malformed(
-                f"{pixels.keyword} is cut off: it declares {pixels.length} bytes, "
-                f"and the file has {max(size - pixels.offset, 0)} of them"
-            )
-        return pixels.offset + pixels.length
-    pos = pixels.offset
-    for number in range(MAX_FRAGMENTS):
-        head = os.pread(descriptor, _ITEM.size, pos)
-        if 0 < len(head) < _ITEM.size:
-            raise Malformed(f"{pixels.keyword} is cut off: the file ends in the head of its item {number}")
-        group, element, length = _ITEM.unpack(head) if head else (0, 0, 0)
-        if (group, element) != (0xFFFE, 0xE000):
-            # Its delimiter, or, where a writer left that out, the end of the file or garbage: all fragments are whole.
-            return pos + _ITEM.size if (group, element) == (0xFFFE, 0xE0DD) else size
-        pos += _ITEM.size + length
-        if pos > size:
-            raise Malformed(
-                f"{pixels.keyword} is cut off: its item {number} declares {length} bytes, "
-                f"and {pos - size} of them are missing"
-            )
-    return size
+def _scan_inflated_tail(inflation: Inflation, inflated: bytes, pixels: Pixels, start: int, dataset: Dataset) -> Dataset:
+    """Read the elements after Pixel Data of a deflated dataset. Raises `EndOfBuffer` if Pixel Data is cut off."""
+    if pixels.length is None:
+        return {}
+    end = pixels.offset + pixels.length - start
+    missing = end - len(inflated)
+    if missing > 0 and inflation.skip(missing) < missing:
+        raise EndOfBuffer(f"{pixels.keyword} is cut off: the deflated dataset ends before its {pixels.length} bytes")
+    tail = inflated[end:] + inflation.read(MAX_INFLATED)
+    try:
+        return Scanner(tail, explicit=True, shift=start + end).scan(0, _charset_of(dataset))
+    except Malformed:
+        return {}  # padding or garbage
 
 
 def _scan_tail(data: bytes | mmap, start: int, size: int, descriptor: int, syntax: str, dataset: Dataset) -> Dataset:

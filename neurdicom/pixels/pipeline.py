@@ -17,7 +17,7 @@ from neurdicom.pixels.decode.elements import FrameHeader, read_header
 from neurdicom.pixels.decode.encapsulated import Encapsulation
 from neurdicom.pixels.decode.image_pixel import ImagePixel, as_layout
 from neurdicom.pixels.decode.native import read_native, stored_values
-from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.decode.source import ByteSource, Source
 from neurdicom.pixels.grayscale.lut import read_palette
 from neurdicom.pixels.grayscale.modality import Rescale, apply_modality, modality_of
 
@@ -90,10 +90,21 @@ def load_stored(path: Path | str, layout: Layout | Mapping[str, Any], frame: int
     """
     layout, path = as_layout(layout), Path(path)
     form = ImagePixel.of(layout)
-    array, photometric = _decode(path, layout, form, frame)
+    index = form.index(frame)
+    with Source(path, layout) as source:
+        array, photometric = _decode(source, layout, form, index)
     if form.samples == 3:
         array, photometric = to_rgb(array, photometric, form.bits_stored), "RGB"
-    return Frame(array, photometric, form, path, layout, form.index(frame))
+    return Frame(array, photometric, form, path, layout, index)
+
+
+def _decode(source: ByteSource, layout: Layout, form: ImagePixel, index: int) -> tuple[Array, str]:
+    """Decode a frame without a conversion of its colours; return it and its Photometric Interpretation."""
+    if layout.transfer_syntax in CODECS:
+        encapsulation = Encapsulation(source, layout, form)
+        data = encapsulation.read(encapsulation.fragments(index))
+        return decode_uncoloured(data, form, layout.transfer_syntax)
+    return stored_values(read_native(source, layout, form, index), form), form.photometric
 
 
 def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array, str]:
@@ -116,8 +127,30 @@ def load_uncoloured(path: Path | str, layout: Layout, frame: int) -> tuple[Array
     photometric : str
         Photometric Interpretation of `array`.
     """
+    with Source(path, layout) as source:
+        return load_from_source(source, layout, ImagePixel.of(layout).index(frame))
+
+
+def load_from_source(source: ByteSource, layout: Layout, index: int) -> tuple[Array, str]:
+    """Decode one frame as `load_uncoloured` does.
+
+    Parameters
+    ----------
+    source : ByteSource
+        The file, or the bytes that `layout` describes.
+    layout : Layout
+        Its layout.
+    index : int
+        Index of the frame, from 0.
+
+    Returns
+    -------
+    array : ndarray
+    photometric : str
+        As of `load_uncoloured`.
+    """
     form = ImagePixel.of(layout)
-    array, photometric = _decode(Path(path), layout, form, frame)
+    array, photometric = _decode(source, layout, form, index)
     if form.samples != 3:
         return array, photometric
     if photometric in ("YBR_FULL", "YBR_FULL_422"):
@@ -147,18 +180,6 @@ def load_described(path: Path | str, layout: Layout, frame: int) -> tuple[Array,
         return array, photometric
     convert = rgb_to_ycbcr if wanted == "YBR_FULL" else partial(to_rgb, photometric=photometric)
     return convert(array, bits=form.bits_stored), wanted
-
-
-def _decode(path: Path, layout: Layout, form: ImagePixel, frame: int) -> tuple[Array, str]:
-    """Decode one frame without a conversion of its colours; return it and its Photometric Interpretation."""
-    index = form.index(frame)
-    with Source(path, layout) as source:
-        if layout.transfer_syntax in CODECS:
-            encapsulation = Encapsulation(source, layout, form)
-            extended = _extended_offsets(path, layout, form)
-            data = encapsulation.read(encapsulation.fragments(index, extended))
-            return decode_uncoloured(data, form, layout.transfer_syntax)
-        return stored_values(read_native(source, layout, form, index), form), form.photometric
 
 
 def aligned_doubles(shape: tuple[int, ...]) -> Doubles:
@@ -232,9 +253,3 @@ def _modality(frame: Frame, out: Doubles) -> None:
             result += modality.intercept
         else:
             np.copyto(result, apply_modality(part, modality))
-
-
-def _extended_offsets(path: Path, layout: Layout, form: ImagePixel) -> bytes | None:
-    if form.frames == 1:
-        return None
-    return read_header(path, layout, 0).top.data("ExtendedOffsetTable") or None

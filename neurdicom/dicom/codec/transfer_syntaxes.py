@@ -6,7 +6,8 @@ IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 #: The whole dataset is deflated: Deflated Explicit VR, and the two JPIP syntaxes that build on it (PS3.5 A.5).
-DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+DEFLATED_EXPLICIT = "1.2.840.10008.1.2.1.99"
+DEFLATED = frozenset({DEFLATED_EXPLICIT, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 
 OCTET_STREAM = "application/octet-stream"
 
@@ -41,6 +42,9 @@ ENCODED: Mapping[str, tuple[str, ...]] = {
 
 #: Deflated Image Frame Compression, whose frames have no media type of their own.
 DEFLATED_FRAME = f"{_BASE}.8.1"
+
+#: Frames in their native form, each in items of its own (PS3.5 A.4.11).
+ENCAPSULATED_UNCOMPRESSED = f"{_BASE}.1.98"
 
 #: Transfer syntaxes whose Pixel Data is not encapsulated.
 NATIVE = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN, *DEFLATED})

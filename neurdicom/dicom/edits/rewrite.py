@@ -2,24 +2,15 @@
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import NamedTuple
 
-from neurdicom.dicom.codec.charset import DEFAULT, UTF_8, CharacterSet, character_set
-from neurdicom.dicom.codec.dictionary import LONG_VRS, Action, private_vr
-from neurdicom.dicom.codec.stream import (
-    ITEM,
-    ITEM_END,
-    SEQUENCE_END,
-    ElementSpan,
-    ElementStream,
-    holds_fragments,
-    is_unknown,
-)
+from neurdicom.dicom.codec.charset import UTF_8, CharacterSet
+from neurdicom.dicom.codec.pixel_end import find_pixel_end
+from neurdicom.dicom.codec.stream import ITEM, ITEM_END, SEQUENCE_END, ElementSpan, ElementStream, is_unknown
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT
-from neurdicom.dicom.codec.value_readers import read_strings
 from neurdicom.dicom.edits.changes import (
     MODIFICATION_REASON,
     MODIFICATION_TIME,
@@ -34,16 +25,43 @@ from neurdicom.dicom.edits.changes import (
     by_modification,
     fits,
 )
+from neurdicom.dicom.edits.recode import (
+    CHARSET_TAG,
+    MAX_HEADER,
+    DatasetBuilder,
+    Recoder,
+    charset_of,
+    write_element,
+)
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import Malformed, TooLarge
 
-#: Most bytes of a new header, and of a deflated dataset once inflated.
-MAX_HEADER = 256 * 1024 * 1024
 
-_CHARSET_TAG = 0x00080005
-#: VRs whose text depends on SpecificCharacterSet (PS3.5 6.1.2.2).
-_TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-_SHORT_LIMIT = 0xFFFE
+class EditedDataset(NamedTuple):
+    """A dataset with edits applied, in three parts.
+
+    Attributes
+    ----------
+    header : bytes
+        Its beginning, from the first element to the last change; empty where nothing changes.
+    copy_from : int
+        Offset in the old buffer of the bytes that follow unchanged.
+    tail_from : int
+        Offset in the old buffer of the elements after Pixel Data, where `tail` replaces them.
+    tail : bytes or None
+        The elements after Pixel Data where their text changes to another character set; None where they stay the same.
+    """
+
+    header: bytes
+    copy_from: int
+    tail_from: int = 0
+    tail: bytes | None = None
+
+    def join(self, buffer: bytes | mmap) -> bytes:
+        """Join all of the dataset."""
+        if self.tail is None:
+            return self.header + buffer[self.copy_from :]
+        return self.header + buffer[self.copy_from : self.tail_from] + self.tail
 
 
 def rewrite(path: Path, layout: Layout, changes: Sequence[Change]) -> tuple[bytes, int]:
@@ -63,7 +81,7 @@ def rewrite(path: Path, layout: Layout, changes: Sequence[Change]) -> tuple[byte
     Returns
     -------
     header : bytes
-        The file's new beginning; empty where nothing changes.
+        The file's new beginning, or all of it; empty where nothing changes.
     copy_from : int
         Offset in the old file of the bytes that follow the header unchanged.
 
@@ -75,18 +93,79 @@ def rewrite(path: Path, layout: Layout, changes: Sequence[Change]) -> tuple[byte
         The new header or the inflated dataset is longer than `MAX_HEADER`, or a value longer than its VR allows.
     """
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as whole:
-        start = layout.dataset_offset
-        if layout.transfer_syntax not in DEFLATED:
-            return _Writer(whole, layout, changes).write(0, start, min(layout.header_end, len(whole)))
-        inflated = _inflate(whole[start:])
-        end = layout.header_end - start if layout.pixel_keyword else len(inflated)
-        header, copied = _Writer(inflated, layout, changes).write(0, 0, min(end, len(inflated)))
-        if not header:
+        start, size = layout.dataset_offset, len(whole)
+        if layout.transfer_syntax in DEFLATED:
+            inflated = _inflate(whole[start:])
+            end = layout.header_end - start if layout.pixel_keyword else len(inflated)
+            end = min(end, len(inflated))
+            edited = edit_bytes(inflated, layout.transfer_syntax, changes, (0, end), lambda: _tail(layout, start))
+            if not edited.header:
+                return b"", 0
+            deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+            deflated = deflater.compress(edited.join(inflated)) + deflater.flush()
+            # Deflated datasets are padded to even length (PS3.5 A.5).
+            return whole[:start] + deflated + bytes(len(deflated) & 1), size
+        header = start, min(layout.header_end, size)
+        descriptor = file.fileno()
+        edited = edit_bytes(whole, layout.transfer_syntax, changes, header, lambda: _tail(layout, 0, descriptor, size))
+        if not edited.header:
             return b"", 0
-        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-        deflated = deflater.compress(header) + deflater.compress(inflated[copied:]) + deflater.flush()
-        # Deflated datasets are padded to even length (PS3.5 A.5).
-        return whole[:start] + deflated + bytes(len(deflated) & 1), len(whole)
+        if edited.tail is None:
+            return whole[:start] + edited.header, edited.copy_from
+        if size > MAX_HEADER:
+            raise TooLarge(f"a file of more than {MAX_HEADER} bytes with text after Pixel Data can't be edited")
+        return whole[:start] + edited.join(whole), size
+
+
+def edit_bytes(
+    buffer: bytes | mmap,
+    transfer_syntax: str,
+    changes: Sequence[Change],
+    header: tuple[int, int],
+    find_tail: Callable[[], int | None],
+) -> EditedDataset:
+    """Apply changes to the bytes of a dataset.
+
+    Parameters
+    ----------
+    buffer : bytes or mmap
+        The dataset, not deflated, or its elements before and after Pixel Data.
+    transfer_syntax : str
+        Its Transfer Syntax UID.
+    changes : sequence of Change
+        The changes.
+    header : tuple of (int, int)
+        Where the elements before Pixel Data begin and stop in the buffer.
+    find_tail : callable
+        Returns where those after Pixel Data begin, None if there are none; called where the character set changes.
+
+    Returns
+    -------
+    EditedDataset
+
+    Raises
+    ------
+    Malformed, TooLarge
+        As `rewrite`.
+    """
+    writer = _Writer(buffer, transfer_syntax, changes)
+    new, copy_from = writer.write(*header)
+    start = find_tail() if new and writer.has_recoded else None
+    tail = None if start is None else writer.recode(start, len(buffer))
+    return EditedDataset(new, copy_from, start or 0, tail)
+
+
+def _tail(layout: Layout, shift: int, descriptor: int | None = None, size: int = 0) -> int | None:
+    """Find where the elements after Pixel Data begin, in a buffer that begins at an offset; None without any."""
+    offset, length = layout.pixel_offset, layout.pixel_length
+    if layout.pixel_keyword is None or offset is None:
+        return None
+    if descriptor is None:
+        return None if length is None else offset + length - shift
+    try:
+        return find_pixel_end(descriptor, size, keyword=layout.pixel_keyword, offset=offset, length=length)
+    except Malformed:
+        return None
 
 
 def _inflate(data: bytes) -> bytes:
@@ -98,28 +177,6 @@ def _inflate(data: bytes) -> bytes:
     if inflater.unconsumed_tail:
         raise TooLarge(f"a deflated dataset of more than {MAX_HEADER} bytes can't be edited")
     return inflated
-
-
-class _HeaderBuilder:
-    """Builder of the new bytes, from new ones and from the old ones up to `copied`."""
-
-    def __init__(self, buffer: bytes | mmap, first: int) -> None:
-        self.copied = first
-        self._buffer = buffer
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def replace(self, start: int, stop: int, new: bytes) -> None:
-        """Copy the old bytes up to `start`, and replace those from there to `stop` by new ones."""
-        self._size += start - self.copied + len(new)
-        if self._size > MAX_HEADER:
-            raise TooLarge(f"a header of more than {MAX_HEADER} bytes can't be edited")
-        self._parts += (self._buffer[self.copied : start], new)
-        self.copied = stop
-
-    def join(self) -> bytes:
-        """Join the bytes that replace the old ones up to `copied`."""
-        return b"".join(self._parts)
 
 
 class _OldElement(NamedTuple):
@@ -137,7 +194,7 @@ class _ElementForm(NamedTuple):
 
     def element(self, tag: int, vr: str, content: bytes) -> bytes:
         """Write an element of text or a sequence."""
-        return _element(tag, vr, content, self.explicit, self.order)
+        return write_element(tag, vr, content, self.explicit, self.order)
 
     def item(self, content: bytes) -> bytes:
         """Write an item of a sequence."""
@@ -147,34 +204,59 @@ class _ElementForm(NamedTuple):
 class _Writer:
     """Writer of the edited top level of a dataset."""
 
-    def __init__(self, buffer: bytes | mmap, layout: Layout, changes: Sequence[Change]) -> None:
-        self._stream = ElementStream(buffer, order=">" if layout.transfer_syntax == BIG_ENDIAN else "<")
-        self._expected = layout.transfer_syntax != IMPLICIT
+    def __init__(self, buffer: bytes | mmap, transfer_syntax: str, changes: Sequence[Change]) -> None:
+        self._stream = ElementStream(buffer, order=">" if transfer_syntax == BIG_ENDIAN else "<")
+        self._expected = transfer_syntax != IMPLICIT
         self._changes = changes
+        self._replaced: CharacterSet | None = None  # by UTF-8
 
-    def write(self, first: int, start: int, end: int) -> tuple[bytes, int]:
-        """Write the bytes from `first` to the last change in the dataset, which lies from `start` to `end`."""
+    @property
+    def has_recoded(self) -> bool:
+        """True if the text of the header has changed to UTF-8."""
+        return self._replaced is not None
+
+    def recode(self, start: int, end: int) -> bytes | None:
+        """Convert elements after Pixel Data to the header's character set; None if they stay the same."""
+        if self._replaced is None or not 0 <= start < end:
+            return None
         stream = self._stream
         explicit = stream.is_explicit(start, end, self._expected)
-        charset = _charset_of(stream, start, end, explicit)
+        recoder, parts = Recoder(stream, self._replaced, explicit), DatasetBuilder(stream.buffer, start)
+        try:
+            for span in stream.spans(start, end, explicit=explicit):
+                if (recoded := recoder.element(span)) is not None:
+                    parts.replace(span.start, span.stop, recoded)
+        except Malformed:
+            return None  # padding or garbage
+        if parts.copied == start:
+            return None
+        parts.replace(end, end, b"")
+        return parts.join()
+
+    def write(self, start: int, end: int) -> tuple[bytes, int]:
+        """Write the bytes from `start`, where the dataset begins, to its last change."""
+        stream = self._stream
+        explicit = stream.is_explicit(start, end, self._expected)
+        charset = charset_of(stream, start, end, explicit)
         old, earlier = self._old(start, end, explicit, charset)
         changes = [
             change for change in self._changes if change.alters(old[change.tag].previous if change.tag in old else None)
         ]
         if not changes:
             return b"", 0
-        recoder = None if fits(charset, changes) else _Recoder(stream, charset, explicit)
+        recoder = None if fits(charset, changes) else Recoder(stream, charset, explicit)
         new = UTF_8 if recoder else charset
+        self._replaced = charset if recoder else None
         form = _ElementForm(explicit, stream.order)
         pending = {
             change.tag: form.element(change.tag, change.vr, new.encode(change.text) or b"") for change in changes
         }
         if recoder:
-            pending[_CHARSET_TAG] = form.element(_CHARSET_TAG, "CS", b"ISO_IR 192")
+            pending[CHARSET_TAG] = form.element(CHARSET_TAG, "CS", b"ISO_IR 192")
         pending[ORIGINAL_ATTRIBUTES] = _History(stream, form, recoder).element(earlier, changes, old)
         pending = dict(sorted(pending.items()))
         replaced = frozenset(pending)
-        parts = _HeaderBuilder(stream.buffer, first)
+        parts = DatasetBuilder(stream.buffer, start)
         for span in stream.spans(start, end, explicit=explicit):
             tag = span.element.tag
             due = [each for each in pending if each <= tag]
@@ -211,7 +293,7 @@ class _Writer:
 class _History:
     """Writer of the Original Attributes Sequence (PS3.3 C.12.1.1.9)."""
 
-    def __init__(self, stream: ElementStream, form: _ElementForm, recoder: "_Recoder | None") -> None:
+    def __init__(self, stream: ElementStream, form: _ElementForm, recoder: Recoder | None) -> None:
         self._stream = stream
         self._form = form
         self._recoder = recoder
@@ -261,100 +343,6 @@ class _History:
         return form.element(change.tag, vr, self._recoder.text(vr, raw) if self._recoder else raw)
 
 
-class _Recoder:
-    """Converter of the text of one dataset, and of the items in it, to UTF-8."""
-
-    def __init__(self, stream: ElementStream, charset: CharacterSet, explicit: bool, depth: int = 0) -> None:
-        self._stream = stream
-        self._charset = charset
-        self._explicit = explicit
-        self._depth = depth
-        self._creators: dict[int, str] = {}
-
-    def element(self, span: ElementSpan) -> bytes | None:
-        """Convert an element; return None if its bytes stay the same."""
-        element, stream = span.element, self._stream
-        vr = element.vr
-        if element.action == Action.PRIVATE:
-            vr = private_vr(element.tag, self._creators.get(element.tag >> 8, ""))
-        elif element.action == Action.CREATOR and stream.holds_items(span.value, span.stop - span.value):
-            vr = "SQ"
-        unknown = is_unknown(stream.buffer, span.start, self._explicit)
-        if vr == "SQ" or (span.undefined and not holds_fragments(element)):
-            content = self.sequence(span, unknown)
-            return None if content is None else self._written(element.tag, "UN" if unknown else "SQ", content)
-        if vr not in _TEXT_VRS:
-            return None
-        raw = stream.buffer[span.value : span.stop]
-        if element.action == Action.CREATOR:
-            self._creators[element.tag >> 16 << 8 | element.tag & 0xFF] = raw.decode("latin_1").strip(" \0")
-        text = self.text(vr, raw)
-        return None if text is raw else self._written(element.tag, "UN" if unknown else vr, text)
-
-    def text(self, vr: str, raw: bytes) -> bytes:
-        """Convert a value to UTF-8; return the same bytes where they mean the same in UTF-8."""
-        if vr not in _TEXT_VRS or (raw.isascii() and b"\x1b" not in raw):
-            return raw
-        return self._charset.decode(raw).encode("utf_8", "replace")
-
-    def sequence(self, span: ElementSpan, unknown: bool) -> bytes | None:
-        """Convert the items of a sequence; return None if all stay the same. Raises `Malformed` if too deep."""
-        stream = self._stream
-        if unknown and stream.order != "<":
-            stream = ElementStream(stream.buffer)
-        explicit = self._explicit and not unknown
-        parts: list[bytes] = []
-        changed = False
-        for start, stop, delimited in stream.items(span, explicit=explicit, depth=self._depth + 1):
-            old, new = self._item(stream, start, stop, explicit, delimited)
-            content = old if new is None else new
-            changed = changed or new is not None
-            parts += (struct.pack(stream.order + "HHI", ITEM >> 16, ITEM & 0xFFFF, len(content)), content)
-        return b"".join(parts) if changed else None
-
-    def _item(
-        self, stream: ElementStream, start: int, stop: int, explicit: bool, delimited: bool
-    ) -> tuple[bytes, bytes | None]:
-        """Return an item's old bytes without a delimiter, and its converted ones, None if they stay the same."""
-        explicit = stream.is_explicit(start, stop, explicit)
-        charset = _charset_of(stream, start, stop, explicit, self._charset, delimited)
-        recoder = _Recoder(stream, charset, explicit, self._depth + 1)
-        parts = _HeaderBuilder(stream.buffer, start)
-        for span in stream.spans(start, stop, explicit=explicit, delimited=delimited, depth=self._depth + 1):
-            if span.element.tag in (ITEM_END, SEQUENCE_END):
-                stop = span.start
-            elif span.element.tag == _CHARSET_TAG:
-                parts.replace(span.start, span.stop, b"")  # an item takes over that of the dataset
-            elif (recoded := recoder.element(span)) is not None:
-                parts.replace(span.start, span.stop, recoded)
-        old = stream.buffer[start:stop]
-        if parts.copied == start:
-            return old, None
-        parts.replace(stop, stop, b"")
-        return old, parts.join()
-
-    def _written(self, tag: int, vr: str, content: bytes) -> bytes:
-        return _element(tag, vr, content, self._explicit, self._stream.order)
-
-
-def _charset_of(
-    stream: ElementStream,
-    start: int,
-    end: int,
-    explicit: bool,
-    inherited: CharacterSet = DEFAULT,
-    delimited: bool = False,
-) -> CharacterSet:
-    """Read the character set of a dataset; its element comes before all text."""
-    for span in stream.spans(start, end, explicit=explicit, delimited=delimited):
-        if span.element.tag == _CHARSET_TAG:
-            values = read_strings(stream.buffer[span.value : span.stop], DEFAULT)
-            return character_set(tuple(str(term or "") for term in values))
-        if span.element.tag > _CHARSET_TAG:
-            break
-    return inherited
-
-
 def _items(stream: ElementStream, span: ElementSpan, explicit: bool) -> Iterator[bytes]:
     """Yield the datasets of a sequence's items, without delimiters."""
     for start, stop, delimited in stream.items(span, explicit=explicit, depth=1):
@@ -364,17 +352,3 @@ def _items(stream: ElementStream, span: ElementSpan, explicit: bool) -> Iterator
                 if each.element.tag in (ITEM_END, SEQUENCE_END):
                     end = each.start
         yield stream.buffer[start:end]
-
-
-def _element(tag: int, vr: str, content: bytes, explicit: bool, order: str) -> bytes:
-    """Write an element of text or a sequence."""
-    if len(content) & 1:
-        content += b" "
-    head = struct.pack(order + "HH", tag >> 16, tag & 0xFFFF)
-    if not explicit:
-        return head + struct.pack(order + "I", len(content)) + content
-    if vr in LONG_VRS:
-        return head + vr.encode() + bytes(2) + struct.pack(order + "I", len(content)) + content
-    if len(content) > _SHORT_LIMIT:
-        raise TooLarge(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is too long for its VR in UTF-8")
-    return head + vr.encode() + struct.pack(order + "H", len(content)) + content

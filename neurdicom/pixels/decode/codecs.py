@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED_FRAME, ENCAPSULATED_UNCOMPRESSED
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.codestream import JpegHeader, read_j2k_header, read_jpeg_header
 from neurdicom.pixels.decode.colour import to_rgb
@@ -114,12 +114,23 @@ def _segment(data: bytes, index: int, expected: int, length: int) -> bytes:
 
 def _deflated_frame(data: bytes, form: ImagePixel) -> Colours:
     """Decode Deflated Image Frame Compression (PS3.5 A.4.13): the native form of one frame, deflated."""
-    length = (form.count * form.bits_allocated + 7) // 8
-    native = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, length)
-    if len(native) < length:
-        raise NotAvailable(f"the deflated frame has {len(native)} bytes; {length} are expected")
+    native = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, _native_length(form))
+    return _uncompressed_frame(native, form)
+
+
+def _uncompressed_frame(data: bytes, form: ImagePixel) -> Colours:
+    """Decode Encapsulated Uncompressed (PS3.5 A.4.11): the native form of one frame, from its first byte on."""
+    length = _native_length(form)
+    if len(data) < length:
+        raise NotAvailable(f"the frame has {len(data)} bytes; {length} are expected")
+    native = data[:length]
     cells = stored_values(as_cells(native, form, form.count), form)
     return arrange(cells, form, planar=form.planar), form.photometric
+
+
+def _native_length(form: ImagePixel) -> int:
+    """Compute the bytes of one frame in native form."""
+    return (form.count * form.bits_allocated + 7) // 8
 
 
 def _check_size(rows: int, columns: int, samples: int, form: ImagePixel) -> None:
@@ -138,6 +149,7 @@ _JPEG: tuple[Decode, ...] = (_jpeg, _jpeg_lossless)
 CODECS: Mapping[str, tuple[Decode, ...]] = {
     RLE: (_rle,),
     DEFLATED_FRAME: (_deflated_frame,),
+    ENCAPSULATED_UNCOMPRESSED: (_uncompressed_frame,),
     **{f"1.2.840.10008.1.2.4.{number}": _JPEG for number in (50, 51, 57, 70)},
     **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_ls,) for number in (80, 81)},
     **{f"1.2.840.10008.1.2.4.{number}": (_jpeg_2000,) for number in (90, 91, 92, 93, 201, 202, 203)},

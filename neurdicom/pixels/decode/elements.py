@@ -14,10 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 
+from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.native import BIG_ENDIAN, IMPLICIT
-from neurdicom.pixels.decode.source import DEFLATED_EXPLICIT, Source
+from neurdicom.pixels.decode.source import Source
 
 _KEYWORDS = (
     "Modality",
@@ -52,12 +53,9 @@ _KEYWORDS = (
     "SegmentedBluePaletteColorLookupTableData",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
-    "ExtendedOffsetTable",
 )
 _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
-
-_WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 #: Most bytes of a header that are held in memory.
 _MAX_HEADER = 1 << 26
@@ -215,29 +213,6 @@ def read_header(path: Path | str, layout: Layout, index: int) -> FrameHeader:
         return FrameHeader(_read(str(path), source.identity, layout), index)
 
 
-def read_whole_header(path: Path | str, layout: Layout) -> Dataset:
-    """Read all elements before Pixel Data, to be written in another encoding.
-
-    Raises `NotAvailable` if the header is longer than 64 MiB or can't be read.
-    """
-    if layout.header_end - layout.dataset_offset > _MAX_HEADER:
-        raise NotAvailable(
-            f"the header has {layout.header_end - layout.dataset_offset} bytes; at most {_MAX_HEADER} are read"
-        )
-    big = layout.transfer_syntax == BIG_ENDIAN
-    with _open(path, layout) as stream:
-        try:
-            ds = read_dataset(stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_pixels)
-            for tag in filter(lambda tag: tag.group <= 0x0002, list(ds.keys())):
-                # A file whose File Meta Information declares too short a length: these belong to it.
-                del ds[tag]
-            if big:
-                _swap(ds)
-        except BROKEN as error:
-            raise NotAvailable(f"the header can't be read: {error}") from error
-    return ds
-
-
 @lru_cache(maxsize=16)
 def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
     big = layout.transfer_syntax == BIG_ENDIAN
@@ -253,7 +228,7 @@ def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
 
 
 def _open(path: Path | str, layout: Layout) -> BinaryIO:
-    if layout.transfer_syntax != DEFLATED_EXPLICIT:
+    if layout.transfer_syntax not in DEFLATED:
         file = Path(path).open("rb")  # noqa: SIM115 (the caller's to close)
         file.seek(layout.dataset_offset)
         return file
@@ -264,16 +239,6 @@ def _open(path: Path | str, layout: Layout) -> BinaryIO:
     if len(header) > _MAX_HEADER:
         raise NotAvailable(f"the deflated header has more than {_MAX_HEADER} bytes, the most that are read")
     return BytesIO(header)
-
-
-def _swap(ds: Dataset) -> None:
-    """Convert values of words, which pydicom leaves as bytes, to little endian."""
-    for element in ds:
-        if element.VR == "SQ":
-            for item in element.value:
-                _swap(item)
-        elif element.VR in _WORDS and isinstance(element.value, bytes) and len(element.value) % _WORDS[element.VR] == 0:
-            element.value = np.frombuffer(element.value, f"u{_WORDS[element.VR]}").byteswap().tobytes()
 
 
 def _number(value: Any) -> float | None:

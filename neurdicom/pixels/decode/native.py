@@ -9,7 +9,7 @@ from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.image_pixel import ImagePixel
-from neurdicom.pixels.decode.source import Source
+from neurdicom.pixels.decode.source import ByteSource
 
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -18,12 +18,12 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 Array = npt.NDArray[Any]
 
 
-def read_native(source: Source, layout: Layout, form: ImagePixel, index: int) -> Array:
+def read_native(source: ByteSource, layout: Layout, form: ImagePixel, index: int) -> Array:
     """Read one frame of native Pixel Data as an array of cells.
 
     Parameters
     ----------
-    source : Source
+    source : ByteSource
         The file.
     layout : Layout
         Its layout.
@@ -49,7 +49,7 @@ def read_native(source: Source, layout: Layout, form: ImagePixel, index: int) ->
     return arrange(cells, form, planar=form.planar)
 
 
-def native_bytes(source: Source, layout: Layout, form: ImagePixel, index: int) -> bytes:
+def native_bytes(source: ByteSource, layout: Layout, form: ImagePixel, index: int) -> bytes:
     """Read the bytes of one frame of native Pixel Data, in little endian, its first cell at the first bit.
 
     Parameters
@@ -113,7 +113,7 @@ def native_place(layout: Layout, form: ImagePixel, index: int) -> tuple[int, int
     return layout.pixel_offset + start, length
 
 
-def _read_cells(source: Source, layout: Layout, form: ImagePixel, index: int) -> tuple[Array, bool]:
+def _read_cells(source: ByteSource, layout: Layout, form: ImagePixel, index: int) -> tuple[Array, bool]:
     """Read the cells of one frame in the order of the file, and tell whether its chroma is subsampled (4:2:2)."""
     assert layout.pixel_offset is not None
     if layout.pixel_length is None:
@@ -276,6 +276,6 @@ def _expand_422(cells: Array, form: ImagePixel) -> Array:
     return pixels
 
 
-def _is_ow(source: Source, layout: Layout) -> bool:
+def _is_ow(source: ByteSource, layout: Layout) -> bool:
     # Big endian swaps OW by words, OB not at all; only the file's own VR tells which it is.
     return bytes(source.read(layout.header_end + 4, 2)) == b"OW"

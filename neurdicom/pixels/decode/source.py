@@ -3,17 +3,49 @@
 import os
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from neurdicom.dicom.codec import transfer_syntaxes
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable, NotFound
 
-DEFLATED_EXPLICIT = "1.2.840.10008.1.2.1.99"
 _PIECE = 1 << 20
+
+
+class ByteSource(Protocol):
+    """Bytes that are read by the offsets of a `Layout`."""
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+
+    @property
+    def plain_descriptor(self) -> int | None:
+        """Descriptor of a file whose offsets are those of the layout; None without one."""
+
+    def read(self, offset: int, length: int) -> bytes | bytearray:
+        """Read bytes; fewer than requested at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBytes:
+    """Bytes in memory, as those of an icon's Pixel Data."""
+
+    data: bytes
+    plain_descriptor: None = None
+
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
+        return len(self.data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read bytes; fewer than requested at the end."""
+        return self.data[offset : offset + length]
 
 
 class Source:
@@ -45,6 +77,11 @@ class Source:
         view.release()
         del data[done:]
         return data
+
+    @property
+    def plain_descriptor(self) -> int | None:
+        """File descriptor where the file's offsets are those of the layout; None where the dataset is deflated."""
+        return self.descriptor if self._start is None else None
 
     @property
     def descriptor(self) -> int:

@@ -1,37 +1,18 @@
 """Places of single frames in a file, for clients that decode them (PS3.18 10.4.1.1.6). Nothing is decoded here."""
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neurdicom.dicom.header import Layout
-from neurdicom.pixels.decode.encapsulated import Encapsulation, Fragment, find_extended_offsets, walk_fragments
+from neurdicom.pixels.decode.encapsulated import Encapsulation
+from neurdicom.pixels.decode.fragments import Fragment, FrameIndex, walk_fragments
 from neurdicom.pixels.decode.image_pixel import ImagePixel
 from neurdicom.pixels.decode.native import native_place
 from neurdicom.pixels.decode.source import Source
 
 #: Least number of frames of a file whose index is worth caching.
 _MANY = 32
-
-
-class FrameIndex:
-    """Compact index of the fragments of all frames of a file, 16 bytes for each fragment."""
-
-    def __init__(self, frames: Iterable[Sequence[Fragment]]) -> None:
-        self._offsets, self._lengths, self._first = array("Q"), array("Q"), array("Q", [0])
-        for fragments in frames:
-            self._offsets.extend(fragment.offset for fragment in fragments)
-            self._lengths.extend(fragment.length for fragment in fragments)
-            self._first.append(len(self._offsets))
-
-    def __len__(self) -> int:
-        """Return the number of fragments."""
-        return len(self._offsets)
-
-    def places(self, index: int) -> list[Fragment]:
-        """List the fragments of a frame (index from 0)."""
-        return [Fragment(self._offsets[n], self._lengths[n]) for n in range(self._first[index], self._first[index + 1])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +70,11 @@ def find_frames(path: Path, layout: Layout, frames: Sequence[int], index: FrameI
     if index is None:
         with Source(path, layout) as source:
             encapsulation = Encapsulation(source, layout, form)
-            extended = find_extended_offsets(source, layout, form.frames) if form.frames > 1 else None
-            encapsulation.fragments(last, extended)
             if form.frames < _MANY:
+                encapsulation.fragments(last)
                 return FramePlaces([encapsulation.fragments(form.index(frame)) for frame in frames])
-            index = FrameIndex(encapsulation.all_fragments())
+            index = encapsulation.index
+    index.places(last)
     return FramePlaces([index.places(form.index(frame)) for frame in frames], index)
 
 
@@ -114,4 +95,4 @@ def value_places(path: Path, layout: Layout, offset: int) -> list[Fragment]:
     list of Fragment
     """
     with Source(path, layout) as source:
-        return walk_fragments(source, offset, source.size)[1:]
+        return walk_fragments(source, offset, source.size).places()[1:]

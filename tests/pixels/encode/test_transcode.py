@@ -19,11 +19,14 @@ from pydicom.uid import (
 from neurdicom.errors import NotAvailable
 from neurdicom.pixels.decode.pydicom_decoder import register_codecs
 from neurdicom.pixels.encode.codecs import ENCODERS
-from neurdicom.pixels.encode.transcode import targets, transcode
+from neurdicom.pixels.encode.transcode import frame_bytes, targets, transcode
 from neurdicom.pixels.pipeline import load_stored
 from tests.support.pixel_files import encapsulated, layout_of, make_dataset, make_file, save
 
 LOSSLESS = [target for target in targets() if target != JPEGBaseline8Bit]
+UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
+COMPRESSED = [*(target for target in ENCODERS if target != JPEGBaseline8Bit), UNCOMPRESSED]
+NATIVE = [target for target in targets() if target not in ENCODERS]
 RNG = np.random.default_rng(3)
 
 
@@ -69,6 +72,35 @@ def test_one_pixel_in_planes(tmp_path: Path, target: str) -> None:
     output = tmp_path / "b.dcm"
     transcode(path, layout, target, output)
     assert load_stored(*layout_of(output, tmp_path)).array.tolist() == [[[1, 2, 3]]]
+
+
+@pytest.mark.parametrize("target", LOSSLESS)
+@pytest.mark.parametrize("source", [ExplicitVRLittleEndian, *COMPRESSED])
+@pytest.mark.parametrize("planar", [0, 1])
+def test_planar_configuration_is_that_of_the_bytes(tmp_path: Path, source: str, target: str, planar: int) -> None:
+    """Decoded samples lie as Planar Configuration says; in compressed frames it has no meaning, and is 0."""
+    frames = RNG.integers(0, 256, (2, 6, 10, 3)).astype("u1")
+    lying = frames.transpose(0, 3, 1, 2) if planar else frames
+    data = lying.tobytes() if source == ExplicitVRLittleEndian else encapsulated(
+        [frame.tobytes() if source == UNCOMPRESSED else ENCODERS[source].encode(frame, 8, True)
+         for frame in (lying if source == UNCOMPRESSED else frames)]
+    )  # fmt: skip
+    path, layout = make_file(tmp_path / "a.dcm", data, Rows=6, Columns=10, SamplesPerPixel=3, BitsAllocated=8,
+                             PhotometricInterpretation="RGB", PlanarConfiguration=planar, NumberOfFrames=2,
+                             transfer_syntax=source)  # fmt: skip
+    assert np.array_equal(load_stored(path, layout, 2).array, frames[1])
+    if target == source:
+        return
+    transcode(path, layout, target, tmp_path / "b.dcm")
+    ds = dcmread(tmp_path / "b.dcm")
+    found = layout_of(tmp_path / "b.dcm", tmp_path)
+    assert np.array_equal([load_stored(*found, number).array for number in (1, 2)], frames)
+    if target in ENCODERS:
+        assert ds.PlanarConfiguration == 0
+        return
+    assert ds.PlanarConfiguration == planar
+    assert ds.PixelData == lying.tobytes()
+    assert [frame_bytes(path, layout, number, target) for number in (1, 2)] == [each.tobytes() for each in lying]
 
 
 @pytest.mark.parametrize("target", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.1"])
@@ -174,7 +206,7 @@ def test_what_a_transfer_syntax_can_not_hold(tmp_path: Path, elements: dict[str,
         transcode(path, layout, target, tmp_path / "b.dcm")
 
 
-@pytest.mark.parametrize("target", LOSSLESS)
+@pytest.mark.parametrize("target", [*ENCODERS])
 @pytest.mark.parametrize("frames", ["3", "2147483647"])
 def test_frames_that_are_not_there_write_nothing(tmp_path: Path, target: str, frames: str) -> None:
     path, layout = make_file(tmp_path / "a.dcm", bytes(32), Rows=2, Columns=4, NumberOfFrames=frames,
@@ -182,6 +214,16 @@ def test_frames_that_are_not_there_write_nothing(tmp_path: Path, target: str, fr
     with pytest.raises(NotAvailable, match=f"{frames} frames need"):
         transcode(path, layout, target, tmp_path / "b.dcm")
     assert not (tmp_path / "b.dcm").exists()
+
+
+@pytest.mark.parametrize("target", NATIVE)
+@pytest.mark.parametrize("frames", ["3", "2147483647"])
+def test_a_native_value_that_is_too_short_stays_as_it_is(tmp_path: Path, target: str, frames: str) -> None:
+    words = np.arange(16, dtype="u2")
+    path, layout = make_file(tmp_path / "a.dcm", words.astype(">u2").tobytes(), Rows=2, Columns=4,
+                             NumberOfFrames=frames, transfer_syntax=ExplicitVRBigEndian)  # fmt: skip
+    transcode(path, layout, target, tmp_path / "b.dcm")
+    assert dcmread(tmp_path / "b.dcm").PixelData == words.tobytes()
 
 
 def test_compressed_frames_that_are_not_there_take_no_memory(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+#: Transfer syntaxes whose dataset is deflated as a whole: also JPIP's.
+ALL_DEFLATED = (DEFLATED, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
 UNDEFINED = 0xFFFFFFFF
 
 
@@ -88,7 +90,7 @@ class ElementWriter:
             + meta.element(0x00020010, "UI", self.syntax)
         )
         group_length = meta.element(0x00020000, "UL", struct.pack("<I", len(body)))
-        if self.syntax == DEFLATED:
+        if self.syntax in ALL_DEFLATED:
             deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
             dataset = deflater.compress(dataset) + deflater.flush()
         return bytes(128) + b"DICM" + group_length + body + dataset
