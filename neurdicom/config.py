@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from neurdicom.addresses import read_networks, read_public_url
 from neurdicom.errors import Invalid
 
 ENVIRONMENT_PREFIX = "NEURDICOM_"
@@ -120,6 +121,14 @@ class Settings:
     cors_origins: str = _setting(
         "", "Web origins that may use DICOMweb and the REST API (CORS), separated by commas; * for all."
     )
+    trusted_proxies: str = _setting(
+        "127.0.0.0/8,::1",
+        "Addresses and networks of proxies that are believed who the client is and what URL it asked for "
+        "(`Forwarded`, `X-Forwarded-*`), separated by commas; empty for none.",
+    )
+    public_url: str = _setting(
+        "", "URL at which clients reach this server, such as https://example.org/pacs; all URLs in answers begin so."
+    )
     trash_days: float = _setting(
         30.0, "Days that deletions and earlier versions lie in the trash; 0 for no trash.", low=0, high=36500
     )
@@ -164,6 +173,11 @@ class Settings:
         if bool(self.dimse_tls_certificate) != bool(self.dimse_tls_key):
             missing = "dimse_tls_key" if self.dimse_tls_certificate else "dimse_tls_certificate"
             raise Invalid(f"{missing} is missing; a certificate and its key must both be set", field=missing)
+        for name, read in (("trusted_proxies", read_networks), ("public_url", read_public_url)):
+            try:
+                _ = getattr(self, name) and read(getattr(self, name))
+            except ValueError as error:
+                raise Invalid(f"{name} is {getattr(self, name)!r}; {error}", field=name) from error
         self._check_dask()
         for name in (f"{part}_tls_{what}" for part in ("dimse", "dask") for what in ("certificate", "key", "ca")):
             file = getattr(self, name)

@@ -15,6 +15,7 @@ from neurdicom.dicom.query.conditions import Query
 from neurdicom.dimse.ul.tls import acceptor_context
 from neurdicom.dimse.unready import AssociationRejecter
 from neurdicom.http.migrating import MigratingServer, MigrationState
+from neurdicom.http.paths import RequestPaths
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ async def migrate(catalog: Catalog, state: MigrationState | None = None) -> None
 
 
 @asynccontextmanager
-async def answering_unready(settings: Settings, sockets: list[socket], state: MigrationState) -> AsyncIterator[None]:
+async def answering_unready(
+    settings: Settings, sockets: list[socket], state: MigrationState, paths: RequestPaths
+) -> AsyncIterator[None]:
     """Answer requests and associations with the state of the migration, for as long as the context lasts.
 
     Parameters
@@ -75,9 +78,11 @@ async def answering_unready(settings: Settings, sockets: list[socket], state: Mi
         Where HTTP listens.
     state : MigrationState
         What `/api/health` shows.
+    paths : RequestPaths
+        Reads the paths of requests.
     """
     tls = acceptor_context(settings.dimse_tls_certificate, settings.dimse_tls_key, settings.dimse_tls_ca)
-    async with MigratingServer(sockets, state), AssociationRejecter(settings.host, settings.dimse_port, tls):
+    async with MigratingServer(sockets, state, paths), AssociationRejecter(settings.host, settings.dimse_port, tls):
         yield
 
 

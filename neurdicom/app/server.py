@@ -14,8 +14,10 @@ from neurdicom.app.storage import Storage, open_executor, open_storage
 from neurdicom.config import Settings
 from neurdicom.dicomweb import routes as dicomweb
 from neurdicom.http import home, openapi
-from neurdicom.http.base import HttpContext
+from neurdicom.http.context import HttpContext
 from neurdicom.http.migrating import MigrationState
+from neurdicom.http.paths import RequestPaths
+from neurdicom.http.proxies import ProxyPolicy
 from neurdicom.http.routing import RouteTable
 from neurdicom.http.server import ApiServer, bind
 from neurdicom.security.authentication import NoAuthentication
@@ -48,6 +50,7 @@ class NeurdicomServer:
         self.settings = settings
         self._stack = AsyncExitStack()
         self._sockets: list[socket] = []
+        self._proxies = ProxyPolicy(settings.trusted_proxies, settings.public_url)
         self.url = ""
         self.dimse_address = ""
         self.first_sign_in: FirstSignIn | None = None
@@ -119,13 +122,19 @@ class NeurdicomServer:
         for sock in self._sockets:
             self._stack.callback(sock.close)
         state = MigrationState()
-        async with answering_unready(self.settings, self._sockets, state):
+        paths = RequestPaths(ROUTES, self._proxies.prefix)
+        async with answering_unready(self.settings, self._sockets, state, paths):
             await migrate(storage.catalog, state)
 
     def _listen(self, parts: Components) -> None:
         metrics = Metrics(ROUTES, parts.network.dimse, parts.processing.results, parts.background.overview)
         authenticator = NoAuthentication() if self.settings.no_auth else parts.users.authenticator
-        context = HttpContext(settings=self.settings, authenticator=authenticator, started=time.monotonic())
+        context = HttpContext(
+            settings=self.settings,
+            authenticator=authenticator,
+            started=time.monotonic(),
+            proxies=self._proxies,
+        )
         http = ApiServer(context, ROUTES, [*parts.services(), metrics, ROUTES], partial(log_request, metrics))
         http.listen(self._sockets or bind(self.settings))
         self._stack.push_async_callback(http.close, GRACE_SECONDS)

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from neurdicom.addresses import DEFAULT_PORTS, has_port
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.uids import MAX_LENGTH, check_uid
@@ -52,11 +53,8 @@ _GZIP_IN_THREAD = 32 * 1024
 #: As fast as the lowest level on headers, and a third smaller; the next ones take twice as long.
 _GZIP_LEVEL = 3
 
-_HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
-_PORT = re.compile(r":[0-9]+$")
-_DEFAULT_PORT = 80
-#: Headers that proxies add; behind a proxy our own port is not the one that the client uses.
-_OF_PROXIES = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+#: Begin of the User-Agent of clients that leave the port out of their Host: dicomweb-client, which uses requests.
+_PORTLESS_CLIENTS = "python-requests/"
 
 
 def check_reference(value: str, field: str) -> str:
@@ -89,20 +87,15 @@ class DicomWebHandler(ApiHandler):
     @property
     def base_url(self) -> str:
         """Absolute URL of the DICOMweb base, as this client reaches it; only the path if the Host header is invalid."""
-        headers = self.request.headers
-        host = _first(headers.get("X-Forwarded-Host", "")) or self.request.host
-        if not _HOST.fullmatch(host):
-            return BASE
-        forwarded = _first(headers.get("X-Forwarded-Proto", "")).lower()
-        scheme = forwarded if forwarded in ("http", "https") else self.request.protocol
-        if not _PORT.search(host) and not any(name in headers for name in _OF_PROXIES):
-            # dicomweb-client sends a Host without the port, and could not use the URLs.
-            host += self._own_port()
-        return f"{scheme}://{host}{BASE}"
+        return self._site_url() + BASE
 
-    def _own_port(self) -> str:
+    def _site_url(self) -> str:
+        headers, reach = self.request.headers, self.reach
+        is_portless = headers.get("User-Agent", "").startswith(_PORTLESS_CLIENTS) and reach.is_direct
+        if reach.authority is None or not is_portless or has_port(reach.authority) or "Via" in headers:
+            return reach.url
         port = self.local_port()
-        return "" if port in (None, _DEFAULT_PORT) else f":{port}"
+        return reach.url if port in (None, DEFAULT_PORTS[reach.scheme]) else f"{reach.url}:{port}"
 
     @property
     def default_syntax(self) -> str:
@@ -166,11 +159,6 @@ class DicomWebHandler(ApiHandler):
                 body = _gzip(body) if small else await asyncio.to_thread(_gzip, body)
         await send_buffer(self, body)
         self.finish()
-
-
-def _first(values: str) -> str:
-    """Return the value of the proxy that is nearest to the client, the first of several."""
-    return values.partition(",")[0].strip()
 
 
 def _gzip(body: bytes) -> bytes:

@@ -1,13 +1,11 @@
 """Capabilities of the DICOMweb services (PS3.18 8.9), generated from the routes: WADL, or OpenAPI as JSON."""
 
-from functools import cache
+from functools import lru_cache
 from xml.etree import ElementTree as ET
-
-import orjson
 
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.http.accept import Offer
-from neurdicom.http.openapi import describe, operation_id
+from neurdicom.http.openapi import encoded_description, operation_id, server_url
 from neurdicom.http.operation import BINARY, Operation, operation
 from neurdicom.http.routing import Route, RouteTable
 
@@ -43,7 +41,8 @@ class Capabilities(DicomWebHandler):
     async def _send(self) -> None:
         media_type = self.negotiate(_OFFERS).offer.media_type
         routes = tuple(route for route in self.table if _is_own(route))
-        body = _as_json(routes) if media_type == "application/json" else _as_wadl(routes)
+        server = server_url(self)
+        body = encoded_description(routes, server) if media_type == "application/json" else _as_wadl(routes, server)
         await self.send_body(body, media_type)
 
 
@@ -51,15 +50,10 @@ def _is_own(route: Route) -> bool:
     return any(each.tag == TAG for each in route.operations().values())
 
 
-@cache
-def _as_json(routes: tuple[Route, ...]) -> bytes:
-    return orjson.dumps(describe(routes), option=orjson.OPT_INDENT_2)
-
-
-@cache
-def _as_wadl(routes: tuple[Route, ...]) -> bytes:
+@lru_cache(maxsize=8)
+def _as_wadl(routes: tuple[Route, ...], server: str) -> bytes:
     application = ET.Element("application", xmlns=_NAMESPACE)
-    resources = ET.SubElement(application, "resources", base="/")
+    resources = ET.SubElement(application, "resources", base=server.rstrip("/") + "/")
     for route in routes:
         resource = ET.SubElement(resources, "resource", path=route.path.lstrip("/"))
         for name in route.names:

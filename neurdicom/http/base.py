@@ -5,7 +5,6 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
 from typing import Any, TypeVar, cast
@@ -15,18 +14,18 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
-from neurdicom.config import Settings
-from neurdicom.coordination import SerialThread
 from neurdicom.errors import Invalid, NeurdicomError, TooLarge
 from neurdicom.http import cors
 from neurdicom.http.bodies import LARGE_BODY, read_form, read_json
+from neurdicom.http.context import HttpContext
 from neurdicom.http.early import EarlyAnswerHandler
 from neurdicom.http.operation import MAX_BODY, MAX_JSON, METHODS, Operation
 from neurdicom.http.problems import moved_to, problem, problem_of, retry_after, status_of, translated
+from neurdicom.http.proxies import Reach
 from neurdicom.logs import REQUEST_ID
 from neurdicom.schema import Checked
 from neurdicom.security.access import Principal, check_access
-from neurdicom.security.authentication import SESSION_COOKIE, Authentication
+from neurdicom.security.authentication import SESSION_COOKIE
 from neurdicom.security.basic import is_basic
 from neurdicom.security.origin import check_loopback_host, check_origin
 
@@ -41,34 +40,6 @@ CLIENT_GONE = 499
 GIVEN_REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
-@dataclass(slots=True, kw_only=True)
-class HttpContext:
-    """State of the server that every handler needs.
-
-    Attributes
-    ----------
-    settings : Settings
-        The server's settings.
-    authenticator : Authentication
-        Finds the principal of a request.
-    started : float
-        Monotonic time of the start, in seconds.
-    ready : bool
-        Whether the server accepts requests.
-    under_way : set of ApiHandler
-        Handlers that have not answered yet, for which a stopping server waits.
-    large_bodies : SerialThread
-        Parses bodies of more than a MiB.
-    """
-
-    settings: Settings
-    authenticator: Authentication
-    started: float
-    ready: bool = False
-    under_way: "set[ApiHandler]" = field(default_factory=set)
-    large_bodies: SerialThread = field(default_factory=SerialThread)
-
-
 class ApiHandler(EarlyAnswerHandler):
     """Base of all handlers.
 
@@ -78,12 +49,15 @@ class ApiHandler(EarlyAnswerHandler):
 
     Attributes
     ----------
+    reach : Reach
+        The client, and the address of this server for it.
     stops_with_client : bool
         Whether the handler's task is cancelled when the client disconnects, since only this response needs its work. A
         method of HTTP that sets it calls `stop_if_gone` afterwards.
     """
 
     context: HttpContext
+    reach: Reach
     principal: Principal | None = None
     stops_with_client: bool = False
     _task: asyncio.Task[Any] | None = None
@@ -92,6 +66,7 @@ class ApiHandler(EarlyAnswerHandler):
     def initialize(self, context: HttpContext, services: Mapping[str, object] = MappingProxyType({})) -> None:
         """Set the services that the handler declares: its annotated attributes, found by the route."""
         self.context = context
+        self.reach = context.proxies.apply(self.request)
         self.__dict__.update(services)
         context.under_way.add(self)
         self.body = bytearray()
@@ -125,6 +100,7 @@ class ApiHandler(EarlyAnswerHandler):
             check_origin(
                 self.request.method or "",
                 host=self.request.host,
+                public=self.reach.authority,
                 origin=headers.get("Origin"),
                 fetch_site=headers.get("Sec-Fetch-Site"),
                 trusted=self._trusted_origins(),
@@ -328,6 +304,10 @@ class ApiHandler(EarlyAnswerHandler):
         stream = cast(HTTP1Connection, self.request.connection).stream
         return None if stream.socket is None else int(stream.socket.getsockname()[1])
 
+    def public_path(self, path: str) -> str:
+        """Return the path at which the client reaches one of ours: with the prefix that a proxy takes away."""
+        return self.reach.prefix + path
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Finish with problem details; an internal error shows its request id and nothing else."""
         self.set_header("X-Request-ID", self.request_id)
@@ -336,7 +316,7 @@ class ApiHandler(EarlyAnswerHandler):
         if isinstance(error, NeurdicomError):
             body = problem_of(error, self.status_of(error))
             self.set_status(body["status"])
-            for name, value in (retry_after(error) | moved_to(error, self.request.uri or "")).items():
+            for name, value in (retry_after(error) | moved_to(error, self.public_path(self.request.uri or ""))).items():
                 self.set_header(name, value)
         elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
             body = problem(status_code, f"internal error; the server's log has it under request {self.request_id}")

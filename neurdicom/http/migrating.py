@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
-from tornado.httpserver import HTTPServer
-from tornado.web import Application, RequestHandler
+from tornado.web import RequestHandler
 
 from neurdicom.errors import Unavailable
 from neurdicom.http.early import EarlyAnswerHandler
+from neurdicom.http.listener import HttpListener, RoutedApplication
+from neurdicom.http.paths import RequestPaths
 from neurdicom.http.problems import problem
 
 #: Seconds after which a client should ask again.
@@ -76,21 +77,26 @@ class MigratingServer:
         Listening sockets; this server uses copies of them.
     state : MigrationState
         What `/api/health` shows.
+    paths : RequestPaths, optional
+        Reads the paths of requests; without it they count as they are.
     """
 
-    def __init__(self, sockets: list[socket], state: MigrationState) -> None:
-        application = Application(
-            default_handler_class=MigratingHandler, default_handler_args={"state": state}, log_function=_log
+    def __init__(self, sockets: list[socket], state: MigrationState, paths: RequestPaths | None = None) -> None:
+        application = RoutedApplication(
+            paths or RequestPaths(()),
+            default_handler_class=MigratingHandler,
+            default_handler_args={"state": state},
+            log_function=_log,
         )
-        self._http = HTTPServer(application)
+        self._http = HttpListener(application)
         self._sockets = sockets
 
     async def __aenter__(self) -> None:
-        self._http.add_sockets([sock.dup() for sock in self._sockets])
+        self._http.listen([sock.dup() for sock in self._sockets])
 
     async def __aexit__(self, *_: object) -> None:
         self._http.stop()
-        await self._http.close_all_connections()
+        await self._http.close()
 
 
 def _log(handler: RequestHandler) -> None:

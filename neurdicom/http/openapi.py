@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from http import HTTPStatus
 from importlib import resources
@@ -106,8 +106,8 @@ _ACCESS_NOTES = {
 }
 
 
-def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
-    """Describe routes as an OpenAPI 3.1 document."""
+def describe(routes: tuple[Route, ...], server: str = "/") -> dict[str, Any]:
+    """Describe routes as an OpenAPI 3.1 document, with the URL of the server's root for the client."""
     paths = {
         route.path: {method: _operation(route, method, each) for method, each in route.operations().items()}
         for route in routes
@@ -121,7 +121,7 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
             "summary": "A DICOM server that runs plugins where the images are.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server}],
         "tags": [{"name": tag, "description": _TAGS.get(tag, "")} for tag in tags],
         "paths": paths,
         "components": {"schemas": {"Problem": _PROBLEM}, "securitySchemes": _SECURITY_SCHEMES},
@@ -218,9 +218,15 @@ def _response(status: int, answer: str | Mapping[str, Any]) -> dict[str, Any]:
     return response
 
 
-@cache
-def _encoded(routes: tuple[Route, ...]) -> bytes:
-    return orjson.dumps(describe(routes), option=orjson.OPT_INDENT_2)
+@lru_cache(maxsize=8)
+def encoded_description(routes: tuple[Route, ...], server: str) -> bytes:
+    """Encode the description of routes as JSON, as `describe` makes it."""
+    return orjson.dumps(describe(routes, server), option=orjson.OPT_INDENT_2)
+
+
+def server_url(handler: ApiHandler) -> str:
+    """Return the URL of the server's root for a description: absolute with the setting `public_url`, else its path."""
+    return handler.context.proxies.public_url or handler.reach.prefix or "/"
 
 
 @cache
@@ -253,7 +259,7 @@ class OpenApiHandler(ApiHandler):
     )
     async def get(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        await self.finish(_encoded(self.table))
+        await self.finish(encoded_description(self.table, server_url(self)))
 
 
 class DocsHandler(ApiHandler):

@@ -8,7 +8,8 @@ from typing import Any
 
 from tornado.routing import URLSpec
 
-from neurdicom.http.base import ApiHandler, HttpContext
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.context import HttpContext
 from neurdicom.http.operation import METHODS, Operation
 
 

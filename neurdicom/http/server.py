@@ -6,21 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from socket import socket
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application
 
 from neurdicom.config import Settings
 from neurdicom.errors import Unavailable
-from neurdicom.http.base import ApiHandler, HttpContext, UnknownRoute
+from neurdicom.http.base import ApiHandler, UnknownRoute
+from neurdicom.http.context import HttpContext
+from neurdicom.http.listener import HttpListener, RoutedApplication
+from neurdicom.http.paths import RequestPaths
 from neurdicom.http.routing import RouteTable
 
 log = logging.getLogger(__name__)
-
-#: Bytes read from a socket at a time; Tornado's copies of larger pieces would not stay in the CPU's cache.
-READ_CHUNK = 64 * 1024
-
-_LARGEST_HEADER = 64 * 1024
 
 
 def bind(settings: Settings) -> list[socket]:
@@ -68,21 +64,20 @@ class ApiServer:
         on_answer: Callable[[ApiHandler], None],
     ) -> None:
         self._context = context
-        application = Application(
+        application = RoutedApplication(
+            RequestPaths(routes, context.proxies.prefix),
             [route.to_url_spec(context, services) for route in routes],
             default_handler_class=UnknownRoute,
             default_handler_args={"context": context},
             log_function=on_answer,
         )
-        self._http = HTTPServer(
-            application, max_body_size=1 << 62, chunk_size=READ_CHUNK, max_header_size=_LARGEST_HEADER
-        )
+        self._http = HttpListener(application)
         self.url = ""
 
     def listen(self, sockets: list[socket]) -> None:
         """Accept requests on listening sockets from now on, and close these in the end."""
         host = self._context.settings.host
-        self._http.add_sockets(sockets)
+        self._http.listen(sockets)
         host = f"[{host}]" if ":" in host else host
         self.url = f"http://{host}:{sockets[0].getsockname()[1]}"
         self._context.ready = True
@@ -97,4 +92,4 @@ class ApiServer:
             await asyncio.sleep(0.02)
         if under_way:
             log.warning("%d requests did not end within %g s of the stop, and are cut off", len(under_way), grace)
-        await self._http.close_all_connections()
+        await self._http.close()

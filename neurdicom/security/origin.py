@@ -15,6 +15,7 @@ def check_origin(
     host: str,
     origin: str | None,
     fetch_site: str | None,
+    public: str | None = None,
     trusted: Collection[str] = (),
 ) -> None:
     """Refuse a state-changing request that a browser sends on behalf of another site.
@@ -28,9 +29,11 @@ def check_origin(
     method : str
         HTTP method, in upper case.
     host : str
-        The Host header. A proxy in front has to pass it on.
+        The Host header.
     origin, fetch_site : str or None
         The headers Origin and Sec-Fetch-Site. The scheme of the origin does not count, since a proxy may end TLS.
+    public : str, optional
+        Host and port that the client uses, where a trusted proxy or a setting says so.
     trusted : collection of str
         Other origins, in lower case, whose pages may do so too, since the operator has named them. A `*` among them
         names none.
@@ -43,8 +46,11 @@ def check_origin(
     if method in _SAFE_METHODS:
         return
     if origin is not None:
-        if _authority(origin) != host.lower() and origin.lower() not in trusted:
-            raise Forbidden(f"the request comes from a page of {origin}; only pages of {host} may change anything here")
+        own = {host.lower(), (public or host).lower()}
+        if _authority(origin) not in own and origin.lower() not in trusted:
+            raise Forbidden(
+                f"the request comes from a page of {origin}; only pages of {public or host} may change anything here"
+            )
     elif fetch_site not in (None, "same-origin", "none"):
         raise Forbidden(f"the request comes from a page of another site ({fetch_site}); use a bearer token instead")
 

@@ -160,7 +160,7 @@ async def send_job(handler: ApiHandler, job: Job, names: EntityNames) -> None:
     names : EntityNames
         Ids that users see.
     """
-    handler.set_header("Location", f"/api/jobs/{job.id}")
+    handler.set_header("Location", handler.public_path(f"/api/jobs/{job.id}"))
     [described] = await describe_jobs([job], names)
     handler.send_json(described, 202)
 

@@ -113,11 +113,10 @@ def send_items(handler: ApiHandler, items: list[dict[str, Any]], *, offset: int,
 
 
 def _next_url(handler: ApiHandler, offset: int) -> str:
-    request = handler.request
     arguments = [
         (name, value)
-        for name in request.query_arguments
+        for name in handler.request.query_arguments
         if name != "offset"
         for value in handler.get_query_arguments(name, strip=False)
     ]
-    return f"{request.protocol}://{request.host}{request.path}?{urlencode([*arguments, ('offset', str(offset))])}"
+    return handler.public_path(f"{handler.request.path}?{urlencode([*arguments, ('offset', str(offset))])}")

@@ -80,7 +80,7 @@ class NodesHandler(ApiHandler):
     async def post(self) -> None:
         """Add a node, and send it."""
         node = await self.nodes.add(await self.json_body())
-        self.set_header("Location", f"/api/dicom_nodes/{quote(node.name)}")
+        self.set_header("Location", self.public_path(f"/api/dicom_nodes/{quote(node.name)}"))
         self.send_json(to_api(node), 201)
 
 

@@ -257,7 +257,7 @@ async def send_result(handler: ApiHandler, result: RunResult, *, in_parts: bool 
     """
     if result.result is not None:
         handler.set_header("X-Result-Id", result.result)
-        handler.set_header("Link", f'</api/results/{result.result}>; rel="describedby"')
+        handler.set_header("Link", f'<{handler.public_path("/api/results/")}{result.result}>; rel="describedby"')
     handler.set_header("X-Cache", "hit" if result.is_cached else "miss")
     if result.etag is not None:
         handler.set_header("ETag", f'"{result.etag}"')
@@ -285,7 +285,7 @@ async def send_result(handler: ApiHandler, result: RunResult, *, in_parts: bool 
     if result.stored:
         handler.set_header("X-Stored-Count", str(len(result.stored)))
         handler.set_header("X-Stored-Instances", ",".join(result.stored[:_MOST_STORED]))
-        handler.set_header("Location", f"/api/instances/{result.stored[0]}")
+        handler.set_header("Location", handler.public_path(f"/api/instances/{result.stored[0]}"))
     if in_parts:
         await send_part(handler, reply.body)
     else:

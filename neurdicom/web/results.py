@@ -94,7 +94,7 @@ _PAGE = json_answer("A page of results.", {"type": "array", "items": _RESULT})
 
 
 async def describe_results(
-    records: Sequence[KeptResult], names: EntityNames, *, in_list: bool = False
+    records: Sequence[KeptResult], names: EntityNames, *, in_list: bool = False, prefix: str = ""
 ) -> list[dict[str, Any]]:
     """Describe results for the API: with ids in place of keys, with the patients of now, and with links.
 
@@ -106,25 +106,28 @@ async def describe_results(
         Knows the ids.
     in_list : bool
         Whether JSON that is long is left out.
+    prefix : str
+        Path below which the client reaches our routes.
     """
     patients = await names.patients_of(record.study for record in records if record.study)
     documents = await names.shown([record.to_api(in_list=in_list) for record in records])
     for record, document in zip(records, documents, strict=True):
         document["patient"] = patients.get(record.study or "", record.patient)
-        document["links"] = _links(document)
+        document["links"] = _links(document, prefix)
     return documents
 
 
-def _links(document: dict[str, Any]) -> dict[str, Any]:
-    own = f"/api/results/{document['id']}"
+def _links(document: dict[str, Any], prefix: str) -> dict[str, Any]:
+    api = f"{prefix}/api"
+    own = f"{api}/results/{document['id']}"
     links: dict[str, Any] = {
         "self": own,
         "content": f"{own}/content",
-        "sources": [f"/api/instances/{instance}" for instance in document["instances"]],
-        "stored": [f"/api/instances/{instance}" for instance in document["stored"]],
+        "sources": [f"{api}/instances/{instance}" for instance in document["instances"]],
+        "stored": [f"{api}/instances/{instance}" for instance in document["stored"]],
     }
     above = {"series": "series", "study": "studies", "job": "jobs"}
-    return links | {name: f"/api/{many}/{document[name]}" for name, many in above.items() if document[name]}
+    return links | {name: f"{api}/{many}/{document[name]}" for name, many in above.items() if document[name]}
 
 
 class _ListHandler(ApiHandler):
@@ -139,7 +142,8 @@ class _ListHandler(ApiHandler):
         limit, offset = _PAGING.of(self)
         newest_first = _SORT.of(self) == "-created"
         records, total = await self.results.page(conditions, limit=limit, offset=offset, newest_first=newest_first)
-        send_items(self, await describe_results(records, self.names, in_list=True), offset=offset, total=total)
+        items = await describe_results(records, self.names, in_list=True, prefix=self.reach.prefix)
+        send_items(self, items, offset=offset, total=total)
 
 
 class ResultsHandler(_ListHandler):
@@ -160,7 +164,7 @@ class ResultHandler(ApiHandler):
     @operation("Get a result", tag="results", answers={200: json_answer("The result.", _RESULT)})
     async def get(self, result: str) -> None:
         """Send the record of a result."""
-        [document] = await describe_results([await self.results.get(result)], self.names)
+        [document] = await describe_results([await self.results.get(result)], self.names, prefix=self.reach.prefix)
         self.send_json(document)
 
     @operation(

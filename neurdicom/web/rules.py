@@ -95,7 +95,7 @@ class RulesHandler(_RuleHandler):
     async def post(self) -> None:
         """Add a rule, and send it."""
         rule = await self.rules.add(await self.json_body(), by=principal_of(self))
-        self.set_header("Location", f"/api/rules/{rule.id}")
+        self.set_header("Location", self.public_path(f"/api/rules/{rule.id}"))
         self.send_json(await self._describe(rule), 201)
 
 

@@ -58,15 +58,15 @@ class _UserHandler(ApiHandler):
             SESSION_COOKIE,
             token,
             expires=datetime.fromtimestamp(expires, UTC),
-            path="/",
+            path=self.public_path("") or "/",
             httponly=True,
             samesite="Strict",
             secure=self._is_secure(),
         )
 
     def _is_secure(self) -> bool:
-        # Behind a proxy that terminates TLS the request arrives as HTTP; Origin has the scheme that the browser uses.
-        return self.request.protocol == "https" or self.request.headers.get("Origin", "").startswith("https://")
+        # Behind a proxy that ends TLS and does not say so, Origin has the scheme that the browser uses.
+        return self.reach.scheme == "https" or self.request.headers.get("Origin", "").startswith("https://")
 
 
 class SignInHandler(_UserHandler):
@@ -114,7 +114,7 @@ class SignOutHandler(_UserHandler):
     )
     async def post(self) -> None:
         await self.users.sign_out(self.caller)
-        self.clear_cookie(SESSION_COOKIE, path="/", httponly=True, samesite="Strict")
+        self.clear_cookie(SESSION_COOKIE, path=self.public_path("") or "/", httponly=True, samesite="Strict")
         self.set_status(204)
         await self.finish()
 
@@ -154,7 +154,7 @@ class UsersHandler(_UserHandler):
     )
     async def post(self) -> None:
         user = await self.users.add(await self.json_body())
-        self.set_header("Location", f"/api/users/{user['id']}")
+        self.set_header("Location", self.public_path(f"/api/users/{user['id']}"))
         self.send_json(user, status=201)
 
 

@@ -12,7 +12,7 @@ from tests.support.source import MODULES, PACKAGE, imports_of, tree_of
 
 #: The ladder, from the bottom: a module imports from its own part, or from parts on lower rungs, never from beside.
 LADDER = (
-    ("errors", "logs", "wire"),
+    ("addresses", "errors", "logs", "wire"),
     ("schema",),
     ("config", "data_folder", "dicom", "client", "installation"),
     ("catalog", "blobs", "pixels"),

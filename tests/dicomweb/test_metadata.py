@@ -173,6 +173,8 @@ def test_uris_lead_back_the_way_that_the_client_came(web: Web) -> None:
     assert base("localhost", X_Forwarded_Proto="https, http", X_Forwarded_Host="pacs.example") == "https://pacs.example"
     assert base("localhost", X_Forwarded_Host="pacs.example:8443, inner") == "http://pacs.example:8443"
     assert base("localhost", X_Forwarded_Proto="javascript") == "http://localhost"
-    # dicomweb-client leaves the port away.
-    assert base("localhost") == f"http://localhost:{port}"
-    assert base("[::1]") == f"http://[::1]:{port}"
+    assert base("localhost") == "http://localhost", "the default port is the client's"
+    # dicomweb-client, which uses requests, leaves the port away.
+    assert base("localhost", User_Agent="python-requests/2.32") == f"http://localhost:{port}"
+    assert base("[::1]", User_Agent="python-requests/2.32") == f"http://[::1]:{port}"
+    assert base("localhost", User_Agent="python-requests/2.32", X_Forwarded_For="192.0.2.1") == "http://localhost"

@@ -10,7 +10,8 @@ import pytest
 
 from neurdicom.archive.quota.limits import QuotaUse
 from neurdicom.config import Settings
-from neurdicom.http.base import ApiHandler, HttpContext
+from neurdicom.http.base import ApiHandler
+from neurdicom.http.context import HttpContext
 from neurdicom.http.operation import operation
 from neurdicom.http.routing import Route, RouteTable
 from neurdicom.http.server import ApiServer, bind

@@ -1,7 +1,7 @@
 "use strict";
 // Shows openapi.json and lets each operation be tried. Everything from the server is put in as text, never as HTML.
 
-const base = location.pathname.replace(/\/api\/docs\/?$/, "");
+const base = location.pathname.replace(/\/+api\/+docs\/*$/, "");
 const byId = (id) => document.getElementById(id);
 
 function make(name, properties = {}, ...children) {
