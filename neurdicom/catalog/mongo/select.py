@@ -27,10 +27,10 @@ from neurdicom.dicom.query.conditions import (
     Moment,
     Query,
     Word,
+    folded,
     regex_of,
-    search_key,
-    word_key,
 )
+from neurdicom.dicom.query.folding import word_key
 from neurdicom.dicom.query.labels import LABELS
 
 Database = AsyncIOMotorDatabase[Document]
@@ -284,7 +284,7 @@ def _plain_test(condition: Simple) -> dict[str, Any]:
     if isinstance(condition, AnyOf):
         values = [clean(value) if isinstance(value, str) else value for value in condition.values]
         if is_text(condition.field):
-            values = list(dict.fromkeys(search_key(str(value)) for value in values))
+            values = list(dict.fromkeys(folded(condition.field, str(value)) for value in values))
         return {"$in": values}
     if isinstance(condition, Between):
         ends = {"$gte": condition.low, "$lte": condition.high}
@@ -292,7 +292,7 @@ def _plain_test(condition: Simple) -> dict[str, Any]:
     if isinstance(condition, Word):
         return _like(word_key(clean(condition.pattern)))
     if isinstance(condition, Like):
-        return _like(search_key(clean(condition.pattern)))
+        return _like(folded(condition.field, clean(condition.pattern)))
     raise TypeError(f"{condition} is not a condition on one member")
 
 

@@ -22,9 +22,9 @@ from neurdicom.dicom.query.conditions import (
     Moment,
     Query,
     Word,
-    search_key,
-    word_key,
+    folded,
 )
+from neurdicom.dicom.query.folding import word_key
 
 #: Most values that are bound one by one, since SQLite limits the number of variables.
 _MOST_VARIABLES = 500
@@ -220,7 +220,7 @@ def _compare(column: str, condition: Simple) -> _Clause:
     if isinstance(condition, AnyOf):
         values = [clean(v) if isinstance(v, str) else v for v in condition.values]
         if is_text(condition.field):
-            values = list(dict.fromkeys(search_key(str(value)) for value in values))
+            values = list(dict.fromkeys(folded(condition.field, str(value)) for value in values))
         if len(values) == 1:
             return f"{column} = ?", list(values)
         if len(values) > _MOST_VARIABLES:
@@ -234,7 +234,7 @@ def _compare(column: str, condition: Simple) -> _Clause:
     if isinstance(condition, Word):
         return _like(column, word_key(clean(condition.pattern)))
     if isinstance(condition, Like):
-        return _like(column, search_key(clean(condition.pattern)))
+        return _like(column, folded(condition.field, clean(condition.pattern)))
     raise TypeError(f"{condition} is not a condition on one column")
 
 

@@ -8,8 +8,20 @@ from neurdicom.dicom.codec.dictionary import tag_of
 from neurdicom.dicom.codec.value_readers import STREAMS
 from neurdicom.dicom.identity import is_key
 from neurdicom.dicom.query.attributes import ATTRIBUTES, UID_KEYWORD, Attribute, Kind, Level
-from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Scalar, Word, words
+from neurdicom.dicom.query.conditions import (
+    AnyOf,
+    Between,
+    Condition,
+    Either,
+    Like,
+    Moment,
+    Scalar,
+    Simple,
+    Word,
+    text_condition,
+)
 from neurdicom.dicom.query.filters import date_range, integer_range, time_range
+from neurdicom.dicom.query.folding import words
 from neurdicom.dicom.query.matching import is_matching, key_texts, vr_of
 from neurdicom.errors import Invalid
 
@@ -115,12 +127,14 @@ def _add(keys: Keys, level: Level, tag: str, element: Mapping[str, Any], *, fuzz
         keys.conditions.append(AnyOf(below.value, tuple(key_texts(vr, element))))
     elif attribute is not None and attribute.filterable and attribute.level in reach:
         texts = key_texts(vr, element)
+        groups = [group.strip() for text in texts for group in text.split("=") if group.strip(" ^")]
         if fuzzy and attribute.kind is Kind.NAME:
             keys.conditions += _fuzzy(attribute.field, tag, texts)
         elif attribute.kind is Kind.NAME and len(texts) == 1:
             # Each of its component groups is one of the entity's.
-            groups = filter(None, (group.strip() for group in texts[0].split("=")))
             keys.conditions += [condition_on(attribute.field, Kind.NAME, tag, [group]) for group in groups]
+        elif attribute.kind is Kind.NAME:
+            keys.conditions += [condition_on(attribute.field, Kind.NAME, tag, groups)] if groups else []
         else:
             keys.conditions.append(condition_on(attribute.field, attribute.kind, tag, texts))
     else:
@@ -146,10 +160,11 @@ def condition_on(name: str, kind: Kind, tag: str, texts: list[str]) -> Condition
     Invalid
         A text does not conform to the kind, or there are too many or too long patterns; `field` is the tag.
     """
-    if kind in (Kind.DATE, Kind.TIME, Kind.INTEGER):
-        made = [_range(name, kind, tag, text) for text in texts]
-    else:
-        made = [_like_or_equal(name, text) for text in texts]
+    made: list[Simple] = []
+    for text in texts:
+        is_range = kind in (Kind.DATE, Kind.TIME, Kind.INTEGER)
+        one = _range(name, kind, tag, text) if is_range else text_condition(name, text)
+        made += one.conditions if isinstance(one, Either) else (one,)
     values = [value for one in made if isinstance(one, AnyOf) for value in one.values]
     others = [one for one in made if not isinstance(one, AnyOf)]
     if not others:
@@ -159,10 +174,6 @@ def condition_on(name: str, kind: Kind, tag: str, texts: list[str]) -> Condition
     if not values and len(others) == 1:
         return others[0]
     return Either((*others, *([AnyOf(name, tuple(values))] if values else [])))
-
-
-def _like_or_equal(name: str, text: str) -> AnyOf | Like:
-    return Like(name, text) if "*" in text or "?" in text else AnyOf(name, (text,))
 
 
 def _range(name: str, kind: Kind, tag: str, text: str) -> AnyOf | Between | Like:

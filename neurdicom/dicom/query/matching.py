@@ -7,8 +7,9 @@ from typing import Any
 from neurdicom.dicom.codec.dictionary import dictionary_vr
 from neurdicom.dicom.codec.json_model import name_text
 from neurdicom.dicom.codec.value_readers import NUMBERS, STREAMS
-from neurdicom.dicom.query.conditions import like_to_regex, search_key, word_key, word_keys, words
+from neurdicom.dicom.query.conditions import folded_pattern, word_keys
 from neurdicom.dicom.query.filters import date_range, time_range
+from neurdicom.dicom.query.folding import name_key, name_patterns, search_key, word_key, words
 from neurdicom.errors import Invalid
 
 Dataset = Mapping[str, Any]
@@ -98,13 +99,18 @@ def _value_test(tag: str, vr: str, text: str, fuzzy: bool) -> Callable[[Any], bo
     if vr in ("DA", "TM", "DT") and "*" not in text and "?" not in text:
         return _time_test(tag, vr, text)
     if vr == "PN" and fuzzy:
-        patterns = [like_to_regex(word_key(word) + "*") for word in words(text)]
+        patterns = [folded_pattern(word_key(word) + "*") for word in words(text)]
         return lambda name: all(any(p.match(word) for word in word_keys(name)) for p in patterns)
     if vr == "PN":
-        groups = [like_to_regex(group) for group in text.split("=") if group.strip()]
-        return lambda name: all(any(g.match(search_key(each)) for each in name.split("=")) for g in groups)
-    pattern = like_to_regex(text)
+        groups = [[*map(folded_pattern, name_patterns(group))] for group in text.split("=") if group.strip()]
+        return lambda name: _has_groups(groups, [name_key(group) for group in name.split("=")])
+    pattern = folded_pattern(search_key(text))
     return lambda value: pattern.match(search_key(str(value))) is not None
+
+
+def _has_groups(groups: Sequence[Sequence[re.Pattern[str]]], keys: Sequence[str]) -> bool:
+    """Tell whether each group of a key is one of a name's component groups."""
+    return all(any(key and pattern.match(key) for key in keys for pattern in patterns) for patterns in groups)
 
 
 def _number_test(tag: str, vr: str, text: str) -> Callable[[Any], bool]:

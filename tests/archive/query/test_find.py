@@ -268,7 +268,7 @@ def test_edits_are_matched_and_answered(make_archive: Callable[[], QueryableArch
         assert match[tag_of("WindowCenter")]["Value"] == [40.0]
         assert match[tag_of("StudyID")] == {"vr": "SH"}
         assert match[tag_of("ModalitiesInStudy")]["Value"] == ["CT"]
-    assert archive.ids(Level.STUDY, keys(PatientName="luk", StudyID=None), fuzzy=True) == []
+    assert archive.ids(Level.STUDY, keys(PatientName="luk", StudyID=None), fuzzy=True) == [study(1)]
     assert archive.ids(Level.STUDY, keys(PatientName="ewa"), fuzzy=True) == [study(1)]
     assert archive.ids(Level.STUDY, keys(StudyID="S")) == []
 
