@@ -83,9 +83,30 @@ class Either:
         return self.conditions[0].field
 
 
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """Condition that an entity contains one of a level below that meets several conditions.
+
+    Attributes
+    ----------
+    level : Level
+        Level below that of the query.
+    conditions : tuple of Condition
+        Conditions on fields of levels below that of the query, at least one.
+    """
+
+    level: Level
+    conditions: "tuple[Condition, ...]"
+
+    @property
+    def field(self) -> str:
+        """The field of the first condition."""
+        return self.conditions[0].field
+
+
 #: Conditions on the values of one field.
 Simple = AnyOf | Like | Between | Word
-Condition = Simple | Moment | Either
+Condition = Simple | Moment | Either | Contains
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +121,7 @@ class Query:
         Conditions that must all hold, each by itself. Their fields are attributes of this level or of one above;
         `modalities` and `sop_classes` of the study, at its level and below, which hold if anything in the study is
         found by a value; `labels` (`AnyOf` only), which holds if the entity itself has one of them (`catalog.labels`);
+        `Contains`, on levels below;
         and `patient`, `study`, `series`, `instance` (`AnyOf` only), which take keys, of now or of
         before, and UIDs, with all that they name. An attribute of a study or series is compared with the value that is
         shown and with those of its other files. Demographics are those of the study; a patient is found where any of
@@ -112,6 +134,9 @@ class Query:
         Entities on the page and entities before it. A limit of None means all.
     after : str, optional
         Lists only entities with a greater id: pages by id cost the same wherever they are. Not with `sort`.
+    past : tuple, optional
+        Lists only what comes after these values of the fields of `sort`, which are attributes of the level, and the id
+        at the end: pages cost the same wherever they are. With `sort`, and without `offset`.
     counted : bool
         True to report the exact total, which takes time proportional to it.
     """
@@ -123,6 +148,7 @@ class Query:
     offset: int = 0
     after: str | None = None
     counted: bool = True
+    past: tuple[Scalar | None, ...] | None = None
 
 
 def search_keys(field: str, value: Value) -> list[str]:
@@ -205,6 +231,8 @@ def matches(condition: Condition, entity: Mapping[str, Value]) -> bool:
         return any(matches(each, entity) for each in condition.conditions)
     if isinstance(condition, Moment):
         return _within_moments(entity.get(condition.field), entity.get(condition.time), condition)
+    if isinstance(condition, Contains):
+        raise TypeError("what an entity contains is not among its attributes")
     value = entity.get(condition.field)
     if isinstance(condition, Word):
         regex = folded_pattern(word_key(condition.pattern))

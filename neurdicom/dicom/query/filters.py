@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Kind, Level
-from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Scalar, text_condition
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Scalar, text_condition
 from neurdicom.dicom.query.labels import LABELS, LONGEST_LABEL, is_label
 from neurdicom.errors import Invalid, shown
 from neurdicom.schema.texts import is_blank
@@ -117,7 +117,7 @@ def _conditions(field: str, texts: list[str]) -> Sequence[Condition]:
 
 
 def _on_modalities(condition: Condition) -> Condition:
-    return condition if isinstance(condition, Either) else replace(condition, field="modalities")
+    return replace(condition, field="modalities") if isinstance(condition, AnyOf | Like) else condition
 
 
 def _labels(parts: list[str]) -> AnyOf:

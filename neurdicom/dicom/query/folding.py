@@ -32,11 +32,14 @@ def search_key(text: str) -> str:
 
 
 def name_key(group: str) -> str:
-    """Fold a component group of a person name: blanks around components and trailing `^` are ignored (PS3.5 6.2.1)."""
+    """Fold a component group of a person name: blanks around components and trailing `^` are ignored (PS3.5 6.2.1).
+
+    A group of empty components alone is `^`.
+    """
     key = search_key(group)
     if "^" not in key:
         return key
-    return "^".join(component.strip() for component in key.split("^")).rstrip("^")
+    return "^".join(component.strip() for component in key.split("^")).rstrip("^") or "^"
 
 
 def name_patterns(group: str) -> list[str]:
@@ -44,14 +47,15 @@ def name_patterns(group: str) -> list[str]:
 
     `DOE^*` finds `doe^*` and `doe`.
     """
-    components = name_key(group).split("^")
+    key = name_key(group)
+    components = key.split("^")
     needed = len(components)
-    while needed > 1 and not components[needed - 1].strip("*"):
+    while needed > 1 and components[needed - 1] and not components[needed - 1].strip("*"):
         needed -= 1
-    rest = "^".join(components[:needed]).rstrip("^")
     if needed == len(components):
-        return [rest]
-    return [rest, f"{rest}^*"] if rest else ["*"]
+        return [key]
+    rest = "^".join(components[:needed])
+    return [rest.rstrip("^") or "^", f"{rest}^*"]
 
 
 def word_key(text: str) -> str:

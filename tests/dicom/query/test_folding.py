@@ -30,7 +30,16 @@ def test_trailing_components_and_blanks_do_not_count(stored: str, wanted: str) -
 
 @pytest.mark.parametrize(
     ("stored", "wanted"),
-    [("Doe", "Doe^Jane"), ("Doe^Jane", "Doe"), ("Doe^^Jane", "Doe^Jane"), ("Doe^Jane^Q", "Doe^Jane"), ("Roe", "Doe^*")],
+    [
+        ("Doe^Jane^Q", "Doe^^*"),
+        ("Doe", "^^*"),
+        ("^^^", "Doe^*"),
+        ("Doe", "Doe^Jane"),
+        ("Doe^Jane", "Doe"),
+        ("Doe^^Jane", "Doe^Jane"),
+        ("Doe^Jane^Q", "Doe^Jane"),
+        ("Roe", "Doe^*"),
+    ],
 )
 def test_other_components_count(stored: str, wanted: str) -> None:
     assert not matches(text_condition("patient_name", wanted), {"patient_name": stored})
@@ -49,6 +58,12 @@ def test_letters_without_their_marks(letters: str, plain: str) -> None:
     assert word_key(plain) == word_key(word_key(letters))
 
 
+def test_an_empty_name_is_one_without_components() -> None:
+    assert name_key(" ^^ ") == name_key("^") == "^"
+    assert matches(text_condition("patient_name", "^^*"), {"patient_name": "^^^^"})
+    assert matches(text_condition("patient_name", "*"), {"patient_name": "^^^^"})
+
+
 def test_folding_again_changes_nothing() -> None:
     for name in NAMES:
         assert name_key(name_key(name)) == name_key(name)
@@ -57,4 +72,6 @@ def test_folding_again_changes_nothing() -> None:
 @pytest.mark.parametrize("low", ["120000", "1200", "12", "120000.0", "115959"])
 @pytest.mark.parametrize("stored", ["1200", "12", "120000", "120000.000000"])
 def test_a_stored_time_of_less_precision_lies_in_a_range(low: str, stored: str) -> None:
-    assert matches(condition_on("study_time", Kind.TIME, "00080030", [f"{low}-120100"]), {"study_time": stored})
+    condition = condition_on("study_time", Kind.TIME, "00080030", [f"{low}-120100"], {})
+    assert condition is not None
+    assert matches(condition, {"study_time": stored})
