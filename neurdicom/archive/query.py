@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
+from neurdicom.archive.query_below import fitting, path_of, read_header, samples_below
+from neurdicom.archive.query_order import in_order, page_query, position
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import DescribedInstance, Entity
-from neurdicom.dicom.edits.apply import apply_to_json
-from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Condition, Query
+from neurdicom.dicom.query.conditions import AnyOf, Condition, Contains, Query
 from neurdicom.dicom.query.keys import Keys, read_keys
 from neurdicom.dicom.query.matching import matcher
 from neurdicom.dicom.query.response import PATIENT_SERIES, SOP_CLASSES, Include, ResponseTemplate
@@ -33,18 +31,18 @@ _ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Page of the matches of a query, in the order of their ids.
+    """Page of the matches of a query: the newest studies first, other levels in the order of their ids.
 
     Attributes
     ----------
     items : list of dict
         Datasets in the DICOM JSON model, without SpecificCharacterSet (they are Unicode) and RetrieveURL.
     last : str or None
-        Id of the last one, for the `after` of the next page; None without items.
+        Position of the last one, for the `after` of the next page; None without items.
     more : bool
         Whether there are others after it.
-    ignored : tuple of str
-        Tags of matching keys that are not supported and were ignored.
+    remarks : dict of str to str
+        Tags of matching keys that are not supported or mean nothing, to what was done about them.
     places : list of tuple of str
         Ids of each match and of the entities above it, its study's first: those that a URL names it by.
     """
@@ -52,7 +50,7 @@ class Matches:
     items: list[dict[str, Any]]
     last: str | None
     more: bool
-    ignored: tuple[str, ...] = ()
+    remarks: Mapping[str, str] = field(default_factory=dict)
     places: list[tuple[str, ...]] = field(default_factory=list)
 
 
@@ -86,7 +84,8 @@ class QueryService:
         keys : Mapping[str, Any]
             A dataset in the DICOM JSON model: elements with a value are matching keys, with values as in C-FIND
             (`DOE*`, `20240101-20240131`, several UIDs); empty ones are only returned; a sequence holds one item.
-            Keys of levels above are matched too, and UIDs of levels below by the entities that contain them.
+            Keys of levels above are matched too, and keys of levels below by what the entities contain: what all of
+            those describe. A value that means nothing, such as of a date, is left out of account.
         fuzzy : bool
             Each word of a person name begins one of the entity's, in any order and component group; accents and
             case do not count.
@@ -102,30 +101,28 @@ class QueryService:
         offset : int
             Number of matches to skip.
         after : str, optional
-            Only matches after this id: `last` of the page before.
+            Only matches after this position: `last` of the page before.
 
         Returns
         -------
         Matches
             A page of matches.
-
-        Raises
-        ------
-        Invalid
-            A key that can't be matched by its value; `field` is its tag.
         """
         read = read_keys(level, keys, fuzzy=fuzzy, combined=combined_datetime)
         template = ResponseTemplate(level, read.requested, include, defaults=defaults)
         # Long patterns take longer to compile than the event loop may be held.
-        meets = await asyncio.to_thread(matcher, read.others, fuzzy=fuzzy) if read.others else matcher({})
-        sought = _Search(self._catalog, level, read, template, meets)
+        compiled = [
+            await asyncio.to_thread(matcher, tests, fuzzy=fuzzy, remarks=read.remarks) if tests else matcher({})
+            for tests in (read.others, read.all_below)
+        ]
+        sought = _Search(self._catalog, level, read, template, *compiled)
         found = await sought.take(None if limit is None else limit + 1, offset, after)
         items = found[:limit]
         return Matches(
             [dataset for _, dataset in items],
-            items[-1][0]["id"] if items else None,
+            position(level, items[-1][0]) if items else None,
             sought.cut or len(found) > len(items),
-            tuple(read.ignored),
+            read.remarks,
             [_place(level, entity) for entity, _ in items],
         )
 
@@ -134,20 +131,11 @@ def _place(level: Level, entity: Entity) -> tuple[str, ...]:
     return (*(entity[above.value] for above in level.above if above is not Level.PATIENT), entity["id"])
 
 
-def _path(level: Level, of: Level, entity: Entity) -> tuple[str, ...]:
-    """Return the patient's id and the UIDs that name an entity, or one above it at the level `of`, whatever its id.
-
-    Another arrival may change ids between two queries.
-    """
-    own = entity["id"] if level is of else entity[of.value]
-    return (*(uid_of(entity[above.value]) for above in of.above), uid_of(own))
-
-
 class _Search:
     """Query under way.
 
-    `meets` tells whether a dataset meets the keys that the catalog does not check. Afterwards, `cut` tells whether the
-    page ended early.
+    `meets` and `meets_below` tell whether a dataset meets the keys that the catalog does not check, on levels above and
+    its own, and on those below. Afterwards, `cut` tells whether the page ended early.
     """
 
     def __init__(
@@ -157,9 +145,11 @@ class _Search:
         keys: Keys,
         template: ResponseTemplate,
         meets: Callable[[Mapping[str, Any]], bool],
+        meets_below: Callable[[Mapping[str, Any]], bool],
     ) -> None:
         self._keys = keys
         self._meets = meets
+        self._meets_below = meets_below
         self._catalog = catalog
         self._level = level
         self._template = template
@@ -170,8 +160,10 @@ class _Search:
 
     async def take(self, wanted: int | None, offset: int, after: str | None) -> list[tuple[Entity, dict[str, Any]]]:
         """Collect the first `wanted` entities and datasets, or all of them, one page of the catalog at a time."""
-        conditions = self._conditions = (*self._keys.conditions, *await self._within())
-        scan = bool(self._keys.others)
+        keys = self._keys
+        inside = (Contains(keys.lowest, keys.conditions_below),) if keys.lowest and keys.below else ()
+        conditions = self._conditions = (*keys.conditions, *inside)
+        scan = bool(keys.others or keys.others_below)
         found: list[tuple[Entity, dict[str, Any]]] = []
         skip = offset if scan else 0
         offset = 0 if scan else offset
@@ -179,7 +171,7 @@ class _Search:
             size = self._headers if self._template.needs_header else PAGE + 1
             if wanted is not None and not scan:
                 size = min(wanted - len(found), size)
-            query = Query(self._level, conditions, (), size, offset, after, counted=False)
+            query = page_query(self._level, conditions, limit=size, offset=offset, after=after)
             page = await self._catalog.find(query)
             matches = await self._written(page.items)
             found += matches[skip:]
@@ -189,16 +181,7 @@ class _Search:
             if wanted is not None and self._kept >= _PAGE_BYTES and found:
                 self.cut = True
                 return found
-            after, offset = page.items[-1]["id"], 0
-
-    async def _within(self) -> list[Condition]:
-        """Translate UIDs of levels below to conditions on ids."""
-        made: list[Condition] = []
-        for below, uids in self._keys.within.items():
-            inside = AnyOf(below.value, tuple(uids))
-            page = await self._catalog.find(Query(below, (inside,), (), None, counted=False))
-            made.append(AnyOf(self._level.value, tuple(dict.fromkeys(one[self._level.value] for one in page.items))))
-        return made
+            after, offset = position(self._level, page.items[-1]), 0
 
     async def _written(self, items: Sequence[Entity]) -> list[tuple[Entity, dict[str, Any]]]:
         """Make datasets of the entities of a page that meet the other keys."""
@@ -207,34 +190,51 @@ class _Search:
         items, above = await self._with_above(items)
         keys = [item["key"] for item in items]
         samples = await self._catalog.samples(self._level, keys) if self._template.needs_header else {}
+        inside = await self._below(items, samples)
+        if self._keys.others_below:
+            items = [item for item in items if item["key"] in inside]
         if samples:
             size = sum(len(sample.header) for sample in samples.values()) // len(samples) + 1
             self._headers = max(1, min(_MOST_HEADERS, _HEADER_BYTES // size))
         if not samples and len(items) <= _MANY:
-            return self._write(items, above, samples)
-        written = await asyncio.to_thread(self._write, items, above, samples)
+            return self._write(items, above, samples, inside)
+        written = await asyncio.to_thread(self._write, items, above, samples, inside)
         self._kept += sum(len(samples[entity["key"]].header) for entity, _ in written if entity["key"] in samples)
         return written
+
+    async def _below(
+        self, items: Sequence[Entity], samples: Mapping[str, DescribedInstance]
+    ) -> dict[str, DescribedInstance]:
+        """Find an instance in each entity that the keys on levels below describe; most often it is the earliest."""
+        if self._keys.lowest is None or not samples:
+            return {}
+        found = await asyncio.to_thread(fitting, samples, self._meets_below)
+        rest = [item for item in items if item["key"] not in found]
+        more = await samples_below(self._catalog, self._level, self._keys, self._meets_below, rest) if rest else {}
+        return {key: samples[key] for key in found} | more
 
     def _write(
         self,
         items: Sequence[Entity],
         above: Mapping[Level, Mapping[tuple[str, ...], Entity]],
         samples: Mapping[str, DescribedInstance],
+        inside: Mapping[str, DescribedInstance],
     ) -> list[tuple[Entity, dict[str, Any]]]:
         written = []
         for item in items:
-            entities = {level: known[_path(self._level, level, item)] for level, known in above.items()}
+            entities = {level: known[path_of(self._level, level, item)] for level, known in above.items()}
             entities[self._level] = item
             header = None
             if self._template.needs_header:
                 sample = samples.get(item["key"])
                 if sample is None:
                     continue
-                header = orjson.loads(sample.header)
-                header = apply_to_json(header, sample.edits) if sample.edits else header
+                header = read_header(sample)
             dataset = self._template.write(entities, header)
             if not self._keys.others or self._meets(dataset if header is None else header | dataset):
+                shown = inside.get(item["key"])
+                if shown is not None and shown is not samples.get(item["key"]):
+                    dataset = self._template.write(entities, read_header(shown))
                 written.append((item, dataset))
         return written
 
@@ -246,7 +246,7 @@ class _Search:
         above = await self._above(items)
         for attempt in range(_ATTEMPTS):
             whole = [
-                item for item in items if all(_path(self._level, of, item) in known for of, known in above.items())
+                item for item in items if all(path_of(self._level, of, item) in known for of, known in above.items())
             ]
             if len(whole) == len(items) or attempt == _ATTEMPTS - 1:
                 break
@@ -256,7 +256,7 @@ class _Search:
             again = await self._count(self._level, (await self._catalog.find(query)).items)
             for of, known in (await self._above(again)).items():
                 above[of] |= known
-            items = sorted([*whole, *again], key=lambda item: str(item["id"]))
+            items = in_order(self._level, [*whole, *again])
         return whole, above
 
     async def _above(self, items: Sequence[Entity]) -> dict[Level, dict[tuple[str, ...], Entity]]:
@@ -265,7 +265,7 @@ class _Search:
         for level in self._template.levels - {self._level}:
             ids = tuple(dict.fromkeys(item[level.value] for item in items))
             page = await self._catalog.find(Query(level, (AnyOf(level.value, ids),), (), None, counted=False))
-            known[level] = {_path(level, level, entity): entity for entity in await self._count(level, page.items)}
+            known[level] = {path_of(level, level, entity): entity for entity in await self._count(level, page.items)}
         return known
 
     async def _count(self, level: Level, entities: Sequence[Entity]) -> list[Entity]:

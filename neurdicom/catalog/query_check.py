@@ -1,9 +1,20 @@
 """Checks of a DICOM query before an adapter translates it, and the levels of its fields."""
 
-from neurdicom.catalog.projection import INT64
+from neurdicom.catalog.projection import INT64, indexed
 from neurdicom.catalog.shown import holder_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Kind, Level
-from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Scalar, Word
+from neurdicom.dicom.query.conditions import (
+    AnyOf,
+    Between,
+    Condition,
+    Contains,
+    Either,
+    Like,
+    Moment,
+    Query,
+    Scalar,
+    Word,
+)
 from neurdicom.dicom.query.labels import LABELS
 from neurdicom.errors import Invalid
 
@@ -19,6 +30,11 @@ def check_query(query: Query) -> None:
     """Check that a level can be filtered and sorted by the fields of a query. Raises `Invalid`."""
     for condition in query.conditions:
         field = condition.field
+        if isinstance(condition, Contains):
+            if query.level not in condition.level.above or any(each.field == LABELS for each in condition.conditions):
+                raise Invalid(f"{condition.level} is not below the level {query.level}, or has labels", field=field)
+            check_query(Query(condition.level, condition.conditions))
+            continue
         if field == LABELS:
             known = isinstance(condition, AnyOf)
         elif field in IN_STUDY:
@@ -35,9 +51,19 @@ def check_query(query: Query) -> None:
             raise Invalid(f"a list at the level {query.level} can't be sorted by {field!r}", field=field)
     if query.sort and query.after is not None:
         raise Invalid("a page that begins after an id is sorted by id; leave the sort out", field="sort")
+    if query.past is not None and (
+        query.offset or len(query.past) != len(query.sort) + 1 or not is_sorted_by_own(query)
+    ):
+        raise Invalid("a page after a position is sorted by attributes of its level, and has no offset", field="sort")
     for name, number in (("limit", query.limit or 0), ("offset", query.offset)):
         if not 0 <= number < 2**31:
             raise Invalid(f"{name} is {number}; 0 to {2**31 - 1} is expected", field=name)
+
+
+def is_sorted_by_own(query: Query) -> bool:
+    """Tell whether a list is sorted by indexed values of its own level, or by id."""
+    own = {attribute.field for attribute in indexed(query.level)}
+    return all(field in own and BY_FIELD[field].level is query.level for field, _ in query.sort)
 
 
 def _reachable(level: Level, field: str) -> bool:
@@ -50,6 +76,8 @@ def _check_condition(condition: Condition) -> None:
         for each in condition.conditions:
             _check_condition(each)
         return
+    if isinstance(condition, Contains):
+        raise Invalid(f"what contains {condition.field} is not a condition among several", field=condition.field)
     attribute = BY_FIELD.get(condition.field)
     kind = attribute.kind if attribute else Kind.UID
     if isinstance(condition, Word) and kind is not Kind.NAME:

@@ -25,6 +25,10 @@ _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "000
 _PATHS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 _CHARSET, _RETRIEVE_URL = tag_of("SpecificCharacterSet"), tag_of("RetrieveURL")
 _MODALITIES, _NO_CODE = tag_of("ModalitiesInStudy"), {"vr": "CS"}
+#: An empty element that has a Value, since OHIF reads the number of its modalities.
+_NO_MODALITY: dict[str, Any] = {"vr": "CS", "Value": []}
+#: Warnings of one answer; names come from the client.
+_MOST_WARNINGS = 20
 _COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
 _FLAG = {"anyOf": [BOOLEAN, {"const": "", "description": "As false."}]}
 _ATTRIBUTES = {"type": "string", "format": "dicom-attributes"}
@@ -43,8 +47,8 @@ _PARAMETERS = (
 )
 _ANSWERS: dict[int, Any] = {200: {"description": "The matches; an empty list if none.", "content": MODEL_CONTENT}}
 _HOW = (
-    "Matches are in the order of their UIDs. Unknown attributes are refused with 400; a Warning header names those "
-    "that were ignored."
+    "The newest studies come first, series and instances in the order of their UIDs. Unknown parameters, and values "
+    "that mean nothing, are ignored; a Warning header names them."
 )
 
 
@@ -75,10 +79,10 @@ class SearchHandler(DicomWebHandler):
             query.include.update(RESERVED)
             query.include.update(tag for of in above for tag in DEFAULTS[of] if tag != REQUEST_ATTRIBUTES)
         first = await self._find(query, query.limit, query.offset, None) if possible else Matches([], None, False)
-        for name in query.unsupported:
-            self.add_header("Warning", f'299 neurdicom "{name} is not supported and was ignored"')
-        for tag in first.ignored:
-            self.add_header("Warning", f'299 neurdicom "{keyword(tag)} is not supported as a key and was ignored"')
+        for name in query.unsupported[:_MOST_WARNINGS]:
+            self._warn(f"{name} is not supported and was ignored")
+        for tag, remark in [*first.remarks.items()][:_MOST_WARNINGS]:
+            self._warn(f"{keyword(tag)} {remark}")
         self.set_header("Cache-Control", "no-cache")
         pages = self._pages(query, first)
         if choice.offer.media_type == DICOM_XML and first.items:
@@ -90,6 +94,11 @@ class SearchHandler(DicomWebHandler):
             await self.send_body(orjson.dumps(self._described(query, first)), choice.offer.media_type)
         else:
             await self._stream(pages, choice.offer.media_type)
+
+    def _warn(self, text: str) -> None:
+        """Add a Warning header (PS3.18 8.3.4.5), in what characters a quoted string may have."""
+        plain = "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in text[:200])
+        self.add_header("Warning", f'299 neurdicom "{plain}"')
 
     async def _find(self, query: SearchQuery, limit: int | None, offset: int, after: str | None) -> Matches:
         finding = self.queries.find(
@@ -131,7 +140,7 @@ class SearchHandler(DicomWebHandler):
             item[_RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
             item.setdefault(_CHARSET, RESERVED[_CHARSET])
             if item.get(_MODALITIES) == _NO_CODE:
-                del item[_MODALITIES]  # OHIF fails on an empty one
+                item[_MODALITIES] = _NO_MODALITY
         if query.include == "all":
             return [dict(sorted(item.items())) for item in page.items]
         return page.items

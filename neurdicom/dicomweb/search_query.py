@@ -39,7 +39,7 @@ class SearchQuery:
     offset : int
         Matches to skip.
     unsupported : list of str
-        Parameters of the standard that are not supported and were ignored.
+        Parameters, and attributes to include, that are unknown or not supported and were ignored (PS3.18 8.3.4).
     """
 
     keys: dict[str, Any] = field(default_factory=dict)
@@ -80,42 +80,46 @@ def read_search(arguments: Mapping[str, Iterable[str]]) -> SearchQuery:
     Raises
     ------
     Invalid
-        A name is not that of an attribute or parameter, or a value can't be parsed; `field` names the parameter.
+        A number or flag can't be parsed; `field` names the parameter.
     """
     query = SearchQuery()
     for name, values in arguments.items():
-        if name in _OTHERS:
+        given, known = [*values], name.lower()
+        if known in _OTHERS:
             continue
-        given = [*values]
-        if name == "includefield":
+        if known == "includefield":
             _include(query, given)
-        elif name == "fuzzymatching":
+        elif known == "fuzzymatching":
             query.fuzzy = _flag(name, given)
-        elif name == "multiplevaluematching":
+        elif known == "multiplevaluematching":
             _flag(name, given)  # lists are always matched by any of their values
-        elif name == "emptyvaluematching":
+        elif known == "emptyvaluematching":
             query.unsupported += [name] if _flag(name, given) else []
-        elif name in ("limit", "offset"):
-            setattr(query, name, _number(name, given))
+        elif known in ("limit", "offset"):
+            if given[-1].strip():
+                setattr(query, known, _number(name, given))
+        elif (path := _path(name)) is None:
+            query.unsupported.append(name)
         else:
-            _add_key(query.keys, name, given)
+            _add_key(query.keys, path, given)
     return query
 
 
 def _include(query: SearchQuery, values: list[str]) -> None:
     for name in (part.strip() for value in values for part in value.split(",")):
-        if name == "all":
+        if name.lower() == "all":
             query.include = "all"
         elif name:
-            path = _path(name, "includefield")
-            if len(path) > 1:
+            path = _path(name)
+            if path is None:
+                query.unsupported.append(name)
+            elif len(path) > 1:
                 _place(query.keys, path, [])
             elif query.include != "all":
                 query.include.add(path[0])
 
 
-def _add_key(keys: dict[str, Any], name: str, values: list[str]) -> None:
-    path = _path(name, name)
+def _add_key(keys: dict[str, Any], path: list[str], values: list[str]) -> None:
     separator = r"[\\]" if vr_of(path[-1], {}) in _WITH_COMMAS else r"[\\,]"
     parts = [part for value in values for part in re.split(separator, value) if part.strip()]
     _place(keys, path, parts)
@@ -136,25 +140,19 @@ def _place(keys: dict[str, Any], path: list[str], values: list[str]) -> None:
     keys[last] = element
 
 
-def _path(name: str, parameter: str) -> list[str]:
-    """Read an attribute's name as a path of tags."""
+def _path(name: str) -> list[str] | None:
+    """Read an attribute's name as a path of tags; None where it names none."""
     parts = name.split(".")
     if len(parts) > _DEEPEST:
-        raise Invalid(f"{parameter} names an attribute {len(parts)} levels deep, more than allowed", field=parameter)
+        return None
     tags = []
     for part in parts:
         tag = part.upper() if _TAG.match(part) else None
         number = tag_for_keyword(part) if tag is None and part else None  # pydicom knows tags without a keyword
         if tag is None and number is None:
-            raise Invalid(
-                f"{part[:80]!r} is not an attribute; a keyword such as PatientID or 8 hexadecimal digits are expected",
-                field=parameter[:80],
-            )
+            return None
         tags.append(tag or f"{number:08X}")
-    for tag in tags[:-1]:
-        if vr_of(tag, {}) not in ("SQ", "UN"):
-            raise Invalid(f"{tag} in {name[:200]!r} is not a sequence", field=parameter[:80])
-    return tags
+    return tags if all(vr_of(tag, {}) in ("SQ", "UN") for tag in tags[:-1]) else None
 
 
 def _flag(name: str, values: list[str]) -> bool:

@@ -5,7 +5,17 @@ from dataclasses import replace
 from neurdicom.catalog.base import Catalog
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Query, Word
+from neurdicom.dicom.query.conditions import (
+    AnyOf,
+    Between,
+    Condition,
+    Contains,
+    Either,
+    Like,
+    Moment,
+    Query,
+    Word,
+)
 from neurdicom.errors import Invalid
 from neurdicom.testing.arrivals import arrival, place_of
 from neurdicom.testing.catalog_suite import CatalogSuite
@@ -61,6 +71,12 @@ class QueryContract(CatalogSuite):
                 Query(Level.SERIES, (Between("study", "1", "2"),)),
                 Query(Level.STUDY, (AnyOf("series", ("1.2.1.1",)),)),
                 Query(Level.PATIENT, (AnyOf("study_date", ("20240101",)),)),
+                Query(Level.SERIES, (Contains(Level.STUDY, (AnyOf("study_date", ("20240101",)),)),)),
+                Query(Level.STUDY, (Contains(Level.SERIES, (AnyOf("rows", (1,)),)),)),
+                Query(Level.STUDY, (Contains(Level.SERIES, (AnyOf("labels", ("a",)),)),)),
+                Query(Level.STUDY, sort=(("patient_name", False),), past=("A", "1")),
+                Query(Level.STUDY, sort=(("study_date", False),), past=("A", "1"), offset=1),
+                Query(Level.STUDY, sort=(("study_date", False),), past=("1",)),
             ):
                 try:
                     await catalog.find(query)
@@ -135,6 +151,76 @@ class QueryContract(CatalogSuite):
                     found = (await catalog.find(Query(level, (condition,)))).items
                     studies = [one["id" if level is Level.STUDY else "study"] for one in found]
                     assert sorted(studies) == ids, condition
+
+        self.run(test)
+
+    def test_pages_of_the_newest_studies(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            days, times = ("20240101", "20231231", None), ("1200", None, "0800")
+            files = [
+                arrival(n, study=f"1.2.{n}", series=f"2.{n}", study_date=days[n % 3], study_time=times[n // 3 % 3])
+                for n in range(10, 40)
+            ]
+            await catalog.store(files)
+            fields = ("study_date", "study_time")
+            sorts: list[tuple[tuple[str, bool], ...]] = [
+                (("study_date", True), ("study_time", True)),
+                (("study_date", False), ("study_time", True)),
+                (("study_time", True),),
+            ]
+            filters: list[tuple[Condition, ...]] = [
+                (),
+                (Between("study_date", "20240101", None),),
+                (AnyOf("patient", ("p1",)),),
+            ]
+            for sort in sorts:
+                for conditions in filters:
+                    query = Query(Level.STUDY, conditions, sort, None)
+                    expected = [one["id"] for one in (await catalog.find(query)).items]
+                    assert len(expected) == (10 if conditions == filters[1] else 30)
+                    for size in (1, 7, None):
+                        found: list[str] = []
+                        past = None
+                        while True:
+                            page = await catalog.find(replace(query, limit=size, past=past, counted=False))
+                            found += [one["id"] for one in page.items]
+                            if size is None or len(page.items) < size:
+                                break
+                            end = page.items[-1]
+                            past = (*(end[field] for field, _ in sort), end["id"])
+                        assert found == expected, (sort, conditions, size)
+            newest = Query(Level.STUDY, (), tuple((field, True) for field in fields), None)
+            shown = [tuple(one[field] or "" for field in fields) for one in (await catalog.find(newest)).items]
+            assert shown == sorted(shown, reverse=True)
+
+        self.run(test)
+
+    def test_what_levels_below_contain(self) -> None:
+        async def test(catalog: Catalog) -> None:
+            await catalog.store(
+                [
+                    arrival(1, series_description="one", rows=10),
+                    arrival(2, series="2.2", series_description="two", rows=20),
+                    arrival(3, patient="p2", study="1.2.2", series="2.3", series_description="two", rows=10),
+                ]
+            )
+            two, one = AnyOf("series_description", ("two",)), AnyOf("series_description", ("one",))
+            small = Between("rows", None, 10)
+            wanted: list[tuple[Level, Condition, list[str]]] = [
+                (Level.STUDY, Contains(Level.SERIES, (two,)), ["1.2.1", "1.2.2"]),
+                (Level.STUDY, Contains(Level.SERIES, (one,)), ["1.2.1"]),
+                (Level.STUDY, Contains(Level.INSTANCE, (two, small)), ["1.2.2"]),
+                (Level.PATIENT, Contains(Level.INSTANCE, (two, small)), ["p2"]),
+                (Level.PATIENT, Contains(Level.STUDY, (AnyOf("modalities", ("CT",)),)), ["p1", "p2"]),
+                (Level.SERIES, Contains(Level.INSTANCE, (small,)), ["1.2.1.1", "2.3"]),
+                (Level.STUDY, Contains(Level.SERIES, (AnyOf("series", ("2.2", "2.3")), two)), ["1.2.1", "1.2.2"]),
+                (Level.STUDY, Contains(Level.SERIES, (AnyOf("series", ("9.9",)),)), []),
+            ]
+            for level, condition, ids in wanted:
+                for sort in ((), (("study_date", True),)) if level is Level.STUDY else ((),):
+                    for counted in (True, False):
+                        query = Query(level, (condition,), sort, 10, counted=counted)
+                        assert [one["id"] for one in (await catalog.find(query)).items] == ids, condition
 
         self.run(test)
 

@@ -55,8 +55,8 @@ class Searched:
         return found
 
     def numbers(self, query: str) -> list[int]:
-        """The numbers of the studies found."""
-        return [int(match["0020000D"]["Value"][0].rpartition(".")[2]) for match in self.find(query)]
+        """The numbers of the studies found, sorted."""
+        return sorted(int(match["0020000D"]["Value"][0].rpartition(".")[2]) for match in self.find(query))
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,14 @@ def searched(any_server: Server) -> Iterator[Searched]:
         ("BitsAllocated=8&SamplesPerPixel=1", [1, 2, 3]),
         ("HighBit=15", []),
         ("NumberOfStudyRelatedSeries=3", [1]),
-        ("limit=2", [1, 2]),
-        ("limit=2&offset=1", [2, 3]),
+        ("limit=2", [2, 3]),
+        ("limit=2&offset=1", [1, 2]),
+        ("limit=&offset=", [1, 2, 3]),
+        ("Limit=0", []),
+        ("includeField=all", [1, 2, 3]),
+        ("PatientName=doe%5Ejane%5E%5E", [1]),
+        ("Modality=SR&SeriesNumber=1", [1]),
+        ("StudyDate=2024.01.01", [1]),
         ("limit=0", []),
         ("offset=7", []),
         ("limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060", [1, 2, 3]),
@@ -148,7 +154,7 @@ def test_the_answers_of_each_level(searched: Searched) -> None:
 def test_a_study_without_a_modality(web: Web) -> None:
     study = web.make(Modality=None).split("/")[2]
     (match,) = web.get(f"/studies?StudyInstanceUID={study}&includefield=Modality,ModalitiesInStudy").json()
-    assert "00080061" not in match
+    assert match["00080061"] == {"vr": "CS", "Value": []}
     (match,) = web.get(f"/studies/{study}/series").json()
     assert match["00080060"] == {"vr": "CS"}
 
@@ -178,22 +184,12 @@ def test_nothing_below_what_is_unknown(searched: Searched) -> None:
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("NoSuchKeyword=1", "NoSuchKeyword"),
-        ("patientname=DOE", "patientname"),
-        ("0010001=DOE", "0010001"),
-        ("PatientName.PatientID=1", "PatientName.PatientID"),
-        ("=x", None),
-        ("PatientName.=x", "PatientName."),
-        ("includefield=Nothing", "includefield"),
         ("emptyvaluematching=perhaps", "emptyvaluematching"),
         ("limit=-1", "limit"),
         ("limit=ten", "limit"),
         ("limit=99999999999999999999", "limit"),
         ("offset=1.5", "offset"),
         ("fuzzymatching=perhaps", "fuzzymatching"),
-        ("StudyDate=yesterday", "00080020"),
-        ("HighBit=x", "00280102"),
-        (".".join(["RequestAttributesSequence"] * 20) + "=1", None),
     ],
 )
 def test_what_can_not_be_asked(searched: Searched, query: str, field: str | None) -> None:
@@ -202,6 +198,46 @@ def test_what_can_not_be_asked(searched: Searched, query: str, field: str | None
     problem = answer.json()
     assert problem["status"] == 400
     assert field is None or problem["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("NoSuchKeyword=1", "NoSuchKeyword"),
+        ("patientname=DOE", "patientname"),
+        ("0010001=DOE", "0010001"),
+        ("PatientName.PatientID=1", "PatientName.PatientID"),
+        ("=x", ""),
+        ("PatientName.=x", "PatientName."),
+        ("includefield=Nothing", "Nothing"),
+        ("orderby=-StudyDate", "orderby"),
+        ("pageToken=x", "pageToken"),
+        ("%22%0D%0A%C3%B8=1", "????"),
+        ("StudyDate=yesterday", "StudyDate"),
+        ("StudyDate=-", "StudyDate"),
+        ("HighBit=x", "HighBit"),
+        (".".join(["RequestAttributesSequence"] * 20) + "=1", "RequestAttributesSequence."),
+    ],
+)
+def test_what_is_ignored_with_a_warning(searched: Searched, query: str, name: str) -> None:
+    """Unknown parameters, and values that mean nothing (PS3.18 8.3.4)."""
+    answer = searched.web.get(f"/studies?{query}&StudyInstanceUID={searched.root}.1")
+    assert len(answer.json()) == 1
+    assert answer.headers["Warning"].startswith(f'299 neurdicom "{name}')
+
+
+def test_hundreds_of_unknown_parameters(searched: Searched) -> None:
+    query = "&".join(f"unknown{number}=1" for number in range(300))
+    answer = searched.web.get(f"/studies?{query}&limit=1")
+    assert len(answer.headers.get_list("Warning")) == 20
+
+
+def test_the_newest_studies_come_first(searched: Searched) -> None:
+    found = [match["0020000D"]["Value"][0] for match in searched.find("")]
+    dates = [(match["00080020"].get("Value", [""])[0]) for match in searched.find("")]
+    assert dates == sorted(dates, reverse=True)
+    pages = [searched.find(f"limit=1&offset={number}")[0]["0020000D"]["Value"][0] for number in range(len(found))]
+    assert pages == found
 
 
 def test_bytes_that_are_no_text(searched: Searched) -> None:
@@ -269,8 +305,8 @@ def test_dicomweb_client(searched: Searched) -> None:
     client = DICOMwebClient(searched.web.url)
     mine = {"PatientID": f"{searched.mark}*"}
     studies = [Dataset.from_json(match) for match in client.search_for_studies(search_filters=mine)]
-    assert [str(ds.PatientName) for ds in studies] == ["Doe^Jane", "Roe & Söhne^Zoë+Lou", "山田^太郎"]
-    assert studies[0].ModalitiesInStudy == ["CT", "SR"]
+    assert [str(ds.PatientName) for ds in studies] == ["山田^太郎", "Roe & Söhne^Zoë+Lou", "Doe^Jane"]
+    assert studies[2].ModalitiesInStudy == ["CT", "SR"]
     found = client.search_for_studies(search_filters={**mine, "PatientName": "söhne"}, fuzzymatching=True)
     assert [match["0020000D"]["Value"] for match in found] == [[f"{searched.root}.2"]]
     paged = client.search_for_instances(search_filters=mine, limit=2, get_remaining=True)

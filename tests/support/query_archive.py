@@ -8,7 +8,9 @@ from neurdicom.archive.ingest.service import IngestService
 from neurdicom.archive.query import Matches, QueryService
 from neurdicom.blobs.local import LocalBlobStore
 from neurdicom.catalog.base import Catalog
+from neurdicom.dicom.codec.dictionary import dictionary_vr, tag_of
 from neurdicom.dicom.query.attributes import Level
+from tests.support.files import ROOT
 
 
 class QueryableArchive:
@@ -25,9 +27,9 @@ class QueryableArchive:
         return self.runner.run(self.service.find(level, keys or {}, **options))
 
     def ids(self, level: Level, keys: dict[str, Any] | None = None, **options: Any) -> list[str]:
-        """The UIDs of the matches."""
+        """The UIDs of the matches, sorted."""
         tag = {Level.PATIENT: "00100020", Level.STUDY: "0020000D", Level.SERIES: "0020000E"}.get(level, "00080018")
-        return [match[tag]["Value"][0] for match in self.find(level, keys, **options).items]
+        return sorted(match[tag]["Value"][0] for match in self.find(level, keys, **options).items)
 
     def store(self, files: list[bytes]) -> None:
         """Store files as ingest does."""
@@ -49,3 +51,17 @@ class QueryableArchive:
     def edit(self, level: Level, entity: str, **changes: Any) -> None:
         """Edit an entity."""
         assert self.runner.run(self.catalog.edit(level, entity, changes, user="u", time="t"))
+
+
+def keys(**given: Any) -> dict[str, Any]:
+    """An identifier in the DICOM JSON model; None for a return key."""
+    made = {}
+    for keyword, value in given.items():
+        vr = dictionary_vr(int(tag_of(keyword), 16))
+        values = [] if value is None else value if isinstance(value, list) else [value]
+        made[tag_of(keyword)] = {"vr": vr, **({"Value": values} if values else {})}
+    return made
+
+
+def study(number: int) -> str:
+    return f"{ROOT}.{number}"

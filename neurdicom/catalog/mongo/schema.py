@@ -23,11 +23,13 @@ from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from neurdicom.catalog.mongo.folding import fold_keys
 from neurdicom.catalog.projection import indexed, key_fields, many_keys, other_keys, sort_values
 from neurdicom.catalog.shown import ShownAttributes
 from neurdicom.dicom.identity import key_of, uid_of
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.dicom.query.conditions import Value
+from neurdicom.dicom.query.folding import VERSION as FOLDING
 from neurdicom.errors import Unavailable
 
 #: 2: keys hold the hierarchy. 3: edits have a history; the documents of before are read as they are.
@@ -41,6 +43,8 @@ MAX_PARTS = 4096
 ENTITIES = ("headers", "origins", "shared", "displaced")
 #: Members of studies and series that tell what they hold (`mongo.holdings`).
 HOLDING = ("bytes", "received")
+#: The order of the newest studies, in which an index has them.
+NEWEST = (("by_study_date", -1), ("by_study_time", -1), ("id", 1))
 #: Patients with more studies are found by the names of earlier studies through these.
 CROWDED = 200
 
@@ -177,6 +181,9 @@ def index_keys(level: Level) -> list[list[tuple[str, int]]]:
     names += ["keys_modalities"] if level is Level.STUDY else []
     names += ["arrival", "blob_key", "size", "received"] if level is Level.INSTANCE else []
     pairs = []
+    if level is Level.STUDY:
+        names = [name for name in names if name != "by_study_date"]
+        pairs.append([*NEWEST])
     if level is Level.INSTANCE:
         # The earliest arrival of each origin of a series is looked up whenever an instance is deleted.
         pairs.append([("series", 1), ("arrival", 1), ("origin", 1)])
@@ -231,7 +238,12 @@ async def prepare(database: "AsyncIOMotorDatabase[Document]") -> bool:
         await ensure_unique(database)
     if known is None:
         await record_finished(database)
-    return known is not None and not migrating and known["fields"] != _all_names()
+    if known is None or migrating:
+        return False
+    if known["fields"] == _all_names() and known.get("folding", 0) < FOLDING:
+        await fold_keys(database)
+        await record_finished(database)
+    return bool(known["fields"] != _all_names())
 
 
 async def ensure_unique(database: "AsyncIOMotorDatabase[Document]") -> None:
@@ -259,7 +271,7 @@ async def is_migrating(database: "AsyncIOMotorDatabase[Document]") -> bool:
 
 async def record_finished(database: "AsyncIOMotorDatabase[Document]") -> None:
     """Record that all documents have the form and the search fields of this version."""
-    made = {"version": VERSION, "fields": _all_names(), "migrating": False}
+    made = {"version": VERSION, "fields": _all_names(), "migrating": False, "folding": FOLDING}
     await database["meta"].update_one({"_id": "schema"}, {"$set": made}, upsert=True)
 
 

@@ -16,27 +16,29 @@ from neurdicom.catalog.mongo.unit import UnitOfWork
 from neurdicom.catalog.projection import assemble, clean, has_many_keys, uid_field, words_of
 from neurdicom.catalog.query_check import EXTRA_SORTS, IN_STUDY, LEVEL_NAMES, check_query, is_text
 from neurdicom.catalog.records import Entity, Page
+from neurdicom.catalog.segments import Bound, segments_after
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import BY_FIELD, COUNTS, Level
 from neurdicom.dicom.query.conditions import (
     AnyOf,
     Between,
     Condition,
+    Contains,
     Either,
     Like,
     Moment,
     Query,
     Word,
+    folded,
     regex_of,
-    search_key,
-    word_key,
 )
+from neurdicom.dicom.query.folding import word_key
 from neurdicom.dicom.query.labels import LABELS
 
 Database = AsyncIOMotorDatabase[Document]
 
 #: Any condition but one that joins several.
-Simple = AnyOf | Like | Between | Word | Moment
+Single = AnyOf | Like | Between | Word | Moment
 
 #: Members of a document that an entity is assembled from.
 _SHOWN: dict[Level, tuple[str, ...]] = {
@@ -82,12 +84,25 @@ async def find(database: Database, query: Query) -> Page:
         for field, descending in (*query.sort, ("id", False)):
             name = id_member(level) if field == "id" else _sort_field(level, field)
             order.setdefault(name, -1 if descending else 1)
-        cursor = documents.find(where, _projection(level)).sort(list(order.items()))
-        found = [one async for one in cursor.skip(query.offset).limit(query.limit or 0)]
+        found = []
+        for bounds in [[]] if query.past is None else segments_after(query.sort, query.past):
+            clauses = [*([where] if where else []), *(_bound(level, each) for each in bounds)]
+            segment: Document = {"$and": clauses} if len(clauses) > 1 else clauses[0] if clauses else {}
+            cursor = documents.find(segment, _projection(level)).sort(list(order.items())).skip(query.offset)
+            found += [one async for one in cursor.limit((query.limit or 0) and query.limit - len(found))]
+            if len(found) == query.limit:
+                break
     last = len(found) != query.limit and (bool(found) or not query.offset)
     told = last or not query.counted
     total = query.offset + len(found) if told else await documents.count_documents(where)
     return Page([_entity(level, one) for one in found], total)
+
+
+def _bound(level: Level, bound: Bound) -> Document:
+    """Write the filter of a bound of a segment."""
+    field, relation, value = bound
+    tests = {"missing": {"$exists": False}, "present": {"$exists": True}, "<": {"$lt": value}, ">": {"$gt": value}}
+    return {id_member(level) if field == "id" else _sort_field(level, field): tests.get(relation, value)}
 
 
 def _is_foreign(level: Level, field: str) -> bool:
@@ -175,6 +190,8 @@ class Filters:
     async def _one(self, condition: Condition) -> Document:
         if isinstance(condition, Either):
             return {"$or": [await self._one(each) for each in condition.conditions]}
+        if isinstance(condition, Contains):
+            return {"_id": await self._containing(condition)}
         level, field = self._level, condition.field
         if field == LABELS:
             return {"_id": await self._labelled(condition)}
@@ -191,13 +208,20 @@ class Filters:
             return await self._or_crowded(condition, clause) if level is Level.PATIENT else clause
         return {"series": await self._rows(Level.SERIES, await self._clause(Level.SERIES, condition))}
 
-    async def _named(self, condition: Simple) -> Document:
+    async def _containing(self, condition: Contains) -> Document:
+        """Write the filter of the entities that contain what meets conditions."""
+        where = await Filters(self._database, condition.level).all_of(condition.conditions)
+        steps: list[Document] = [{"$match": where}, {"$group": {"_id": f"${self._level.value}"}}]
+        found = self._database[collection(condition.level)].aggregate(steps)
+        return {"$in": [one["_id"] async for one in found]}
+
+    async def _named(self, condition: Single) -> Document:
         """Write the filter of the entities that references name."""
         references = [str(value) for value in condition.values] if isinstance(condition, AnyOf) else []
         named = await referred(UnitOfWork(self._database, None), Level(condition.field), references)
         return {"$in": sorted({one["_id"] for ones in named.values() for one in ones})}
 
-    async def _labelled(self, condition: Simple) -> Document:
+    async def _labelled(self, condition: Single) -> Document:
         """Write the filter that finds entities by labels of any of their keys."""
         labels = [str(value) for value in condition.values] if isinstance(condition, AnyOf) else []
         terms = [label_term(self._level, label) for label in labels]
@@ -209,7 +233,7 @@ class Filters:
         found = self._database[collection(level)].find(where, {member: 1})
         return {"$in": list({one[member]: None async for one in found})}
 
-    async def _studies_with(self, condition: Simple) -> Document:
+    async def _studies_with(self, condition: Single) -> Document:
         """Write the filter on a study for the studies in which something meets a condition."""
         if condition.field == "modalities":
             return await self._rows(Level.STUDY, await self._clause(Level.STUDY, condition))
@@ -217,7 +241,7 @@ class Filters:
         steps: list[Document] = [{"$match": {"by_sop_class_uid": test}}, {"$group": {"_id": "$study"}}]
         return {"$in": [one["_id"] async for one in self._database["instances"].aggregate(steps)]}
 
-    async def _or_crowded(self, condition: Simple, clause: Document) -> Document:
+    async def _or_crowded(self, condition: Single, clause: Document) -> Document:
         """Add the patients with very many studies, which are found through these."""
         crowded = await self._rows(Level.PATIENT, {"studies_count": {"$gt": CROWDED}})
         if not crowded["$in"]:
@@ -225,7 +249,7 @@ class Filters:
         through = {"$and": [{"patient": crowded}, await self._clause(Level.STUDY, condition)]}
         return {"$or": [clause, {"_id": await self._rows(Level.STUDY, through, "patient")}]}
 
-    async def _clause(self, level: Level, condition: Simple) -> Document:
+    async def _clause(self, level: Level, condition: Single) -> Document:
         """Write the filter of a condition on documents that have its search fields."""
         if isinstance(condition, Moment):
             shown, other = _within(condition), _any_time(condition)
@@ -245,7 +269,7 @@ def _row_member(level: Level, owner: Level) -> str:
     return "_id" if owner is level else owner.value
 
 
-def _member(condition: Simple) -> str:
+def _member(condition: Single) -> str:
     """Name the member that a condition tests."""
     field = condition.field
     if field == "modalities":
@@ -274,17 +298,17 @@ def _within(condition: Moment) -> Document:
     return {"$and": clauses}
 
 
-def _test(name: str, condition: Simple) -> Mapping[str, Any]:
+def _test(name: str, condition: Single) -> Mapping[str, Any]:
     # One element of a list must meet the whole of a condition.
     test = _plain_test(condition)
     return {"$elemMatch": test} if name.startswith("keys_") else test
 
 
-def _plain_test(condition: Simple) -> dict[str, Any]:
+def _plain_test(condition: Single) -> dict[str, Any]:
     if isinstance(condition, AnyOf):
         values = [clean(value) if isinstance(value, str) else value for value in condition.values]
         if is_text(condition.field):
-            values = list(dict.fromkeys(search_key(str(value)) for value in values))
+            values = list(dict.fromkeys(folded(condition.field, str(value)) for value in values))
         return {"$in": values}
     if isinstance(condition, Between):
         ends = {"$gte": condition.low, "$lte": condition.high}
@@ -292,7 +316,7 @@ def _plain_test(condition: Simple) -> dict[str, Any]:
     if isinstance(condition, Word):
         return _like(word_key(clean(condition.pattern)))
     if isinstance(condition, Like):
-        return _like(search_key(clean(condition.pattern)))
+        return _like(folded(condition.field, clean(condition.pattern)))
     raise TypeError(f"{condition} is not a condition on one member")
 
 

@@ -17,19 +17,20 @@ from neurdicom.dicom.query.conditions import (
     AnyOf,
     Between,
     Condition,
+    Contains,
     Either,
     Like,
     Moment,
     Query,
     Word,
-    search_key,
-    word_key,
+    folded,
 )
+from neurdicom.dicom.query.folding import word_key
 
 #: Most values that are bound one by one, since SQLite limits the number of variables.
 _MOST_VARIABLES = 500
 
-Simple = AnyOf | Like | Between | Word | Moment
+Single = AnyOf | Like | Between | Word | Moment
 _Clause = tuple[str, list[Any]]
 
 
@@ -38,7 +39,7 @@ class _Test:
     """A condition on a column, or an expression, of one table."""
 
     column: str
-    condition: Simple
+    condition: Single
 
 
 def where_clause(db: sqlite3.Connection, query: Query, *, by_index: bool = True) -> _Clause:
@@ -83,7 +84,7 @@ def rows_elsewhere(db: sqlite3.Connection, query: Query) -> _Clause | None:
     tuple of str and list, or None
         The query, which may name a row several times, and its values.
     """
-    if len(query.conditions) != 1 or query.after is not None or isinstance(query.conditions[0], Either):
+    if len(query.conditions) != 1 or query.after is not None or isinstance(query.conditions[0], Either | Contains):
         return None
     condition = query.conditions[0]
     owner = _owner(query.level, condition)
@@ -96,6 +97,9 @@ def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus:
     if isinstance(condition, Either):
         parts = [_condition(db, level, each, plus) for each in condition.conditions]
         return f"({' OR '.join(clause for clause, _ in parts)})", [value for _, each in parts for value in each]
+    if isinstance(condition, Contains):
+        rows, values = _containing(db, level, condition)
+        return f"{plus}{level}.pk IN ({rows})", values
     owner = _owner(level, condition)
     test, found = _parts(db, owner, condition)
     if test is not None and owner is level:
@@ -119,7 +123,19 @@ def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus:
     return f"{plus}{level}.parent IN ({rows})", values
 
 
-def _owner(level: Level, condition: Simple) -> Level:
+def _containing(db: sqlite3.Connection, level: Level, condition: Contains) -> _Clause:
+    """Write the query for the rows of a level that contain what meets conditions."""
+    below = condition.level
+    parts = [_condition(db, below, each, "") for each in condition.conditions]
+    where = " AND ".join(clause for clause, _ in parts)
+    rows = f"SELECT {below}.parent FROM {below} WHERE {where}"
+    while below.parent is not None and below.parent is not level:
+        below = below.parent
+        rows = f"SELECT {below}.parent FROM {below} WHERE {below}.pk IN ({rows})"
+    return rows, [value for _, values in parts for value in values]
+
+
+def _owner(level: Level, condition: Single) -> Level:
     """Look up the level whose table is searched for a condition of a query at a level."""
     if condition.field == ROW:
         return level
@@ -130,7 +146,7 @@ def _union(found: list[_Clause]) -> _Clause:
     return " UNION ".join(query for query, _ in found), [value for _, values in found for value in values]
 
 
-def _parts(db: sqlite3.Connection, owner: Level, condition: Simple) -> tuple[_Test | None, list[_Clause]]:
+def _parts(db: sqlite3.Connection, owner: Level, condition: Single) -> tuple[_Test | None, list[_Clause]]:
     """Split a condition into a test of a column of the table of a level, and queries for further rows of it."""
     field = condition.field
     if field == ROW:
@@ -148,7 +164,7 @@ def _parts(db: sqlite3.Connection, owner: Level, condition: Simple) -> tuple[_Te
     return _Test(f'"{field}"', condition), others
 
 
-def _others(db: sqlite3.Connection, owner: Level, condition: Simple) -> list[_Clause]:
+def _others(db: sqlite3.Connection, owner: Level, condition: Single) -> list[_Clause]:
     """Write the query for what is found by a further value of an attribute; few archives have any."""
     field = IN_STUDY[condition.field][1] if condition.field in IN_STUDY else condition.field
     if owner not in MERGED:
@@ -162,7 +178,7 @@ def _others(db: sqlite3.Connection, owner: Level, condition: Simple) -> list[_Cl
     return [(f"SELECT entity FROM {owner}_other WHERE field = ? AND {test}", [field, *values])]
 
 
-def _named(db: sqlite3.Connection, owner: Level, condition: Simple) -> tuple[_Test | None, list[_Clause]]:
+def _named(db: sqlite3.Connection, owner: Level, condition: Single) -> tuple[_Test | None, list[_Clause]]:
     """Split a condition on the references or the UID of an entity."""
     if not isinstance(condition, AnyOf):
         return _Test(UID[owner] if any_shared(db, owner) else '"id"', condition), []
@@ -179,7 +195,7 @@ def _named(db: sqlite3.Connection, owner: Level, condition: Simple) -> tuple[_Te
     return _Test('"pk"', AnyOf(owner.value, tuple(dict.fromkeys(rows)))), []
 
 
-def _studies_with(db: sqlite3.Connection, condition: Simple) -> list[_Clause]:
+def _studies_with(db: sqlite3.Connection, condition: Single) -> list[_Clause]:
     """Write queries for the studies in which something meets a condition."""
     below, field = IN_STUDY[condition.field]
     test, values = _compare(f'{below}."{field}"', condition)
@@ -211,16 +227,16 @@ def _within(condition: Moment, prefix: str) -> _Clause:
     return " AND ".join(clauses), values
 
 
-def _any(condition: Simple) -> bool:
+def _any(condition: Single) -> bool:
     """Tell whether a condition accepts any value, so that the column of the sort key is enough to test it."""
     return isinstance(condition, Like) and bool(condition.pattern) and not condition.pattern.strip("*")
 
 
-def _compare(column: str, condition: Simple) -> _Clause:
+def _compare(column: str, condition: Single) -> _Clause:
     if isinstance(condition, AnyOf):
         values = [clean(v) if isinstance(v, str) else v for v in condition.values]
         if is_text(condition.field):
-            values = list(dict.fromkeys(search_key(str(value)) for value in values))
+            values = list(dict.fromkeys(folded(condition.field, str(value)) for value in values))
         if len(values) == 1:
             return f"{column} = ?", list(values)
         if len(values) > _MOST_VARIABLES:
@@ -234,7 +250,7 @@ def _compare(column: str, condition: Simple) -> _Clause:
     if isinstance(condition, Word):
         return _like(column, word_key(clean(condition.pattern)))
     if isinstance(condition, Like):
-        return _like(column, search_key(clean(condition.pattern)))
+        return _like(column, folded(condition.field, clean(condition.pattern)))
     raise TypeError(f"{condition} is not a condition on one column")
 
 

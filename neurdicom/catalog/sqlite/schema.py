@@ -15,7 +15,7 @@ from functools import cache
 
 from neurdicom.catalog.projection import has_many_keys, indexed
 from neurdicom.catalog.sqlite import holdings
-from neurdicom.catalog.sqlite.upgrade import create_edits, create_moves, upgrade_from_4
+from neurdicom.catalog.sqlite.upgrade import create_edits, create_moves, fold_keys, record_folding, upgrade_from_4
 from neurdicom.dicom.query.attributes import COUNTS, Level
 from neurdicom.errors import Unavailable
 
@@ -59,6 +59,14 @@ _BELOW = {
     Level.INSTANCE: ", origin",  # the earliest instance of an origin
 }
 
+#: Columns of the indexes that have more than that of their attribute.
+_INDEXED = {
+    # Studies are found by the modality of their series without reading the rows.
+    (Level.SERIES, "modality"): "modality, parent",
+    # The newest studies are read in their order.
+    (Level.STUDY, "study_date"): "study_date DESC, study_time DESC, id",
+}
+
 
 def _create_level(level: Level) -> list[str]:
     columns = ["pk INTEGER PRIMARY KEY AUTOINCREMENT", "id TEXT NOT NULL UNIQUE"]
@@ -98,9 +106,8 @@ def _key_table(name: str, key: str) -> list[str]:
 
 def create_index(level: Level, field: str) -> str:
     """Write the statement that makes the index of a filterable attribute."""
-    # With the parent in the index, studies are found by the modality of their series without reading the rows.
-    more = ", parent" if field == "modality" else ""
-    return f'CREATE INDEX "{level}_by_{field}" ON {level} ("{field}"{more})'
+    columns = _INDEXED.get((level, field), f'"{field}"')
+    return f'CREATE INDEX "{level}_by_{field}" ON {level} ({columns})'
 
 
 @cache
@@ -134,6 +141,9 @@ def prepare(db: sqlite3.Connection) -> bool:
         db.execute(f"PRAGMA user_version = {VERSION}")
     if version >= MIGRATED and holdings.are_missing(db):
         holdings.create(db)
+    if version >= MIGRATED and fold_keys(db, [f"{level}_{of}" for level in MERGED for of in ("key", "other")]):
+        db.execute('DROP INDEX IF EXISTS "study_by_study_date"')
+        db.execute(create_index(Level.STUDY, "study_date"))
     db.execute("COMMIT")
     return version == 0 or version >= MIGRATED
 
@@ -149,6 +159,7 @@ def _create(db: sqlite3.Connection) -> None:
     create_edits(db)
     create_moves(db)
     holdings.create(db)
+    record_folding(db)
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from neurdicom.catalog.projection import assemble, uid_field
-from neurdicom.catalog.query_check import check_query, sorted_at
+from neurdicom.catalog.query_check import check_query, is_sorted_by_own, sorted_at
 from neurdicom.catalog.records import Entity, Page
+from neurdicom.catalog.segments import Bound, segments_after
 from neurdicom.catalog.sqlite.conditions import rows_elsewhere, where_clause
 from neurdicom.catalog.sqlite.labels import by_row
 from neurdicom.catalog.sqlite.lookup import DIGEST, UID, any_shared, joined, row_of, rows_of_all
@@ -65,11 +66,11 @@ def find(db: sqlite3.Connection, query: Query) -> Page:
         # Where few match: find them by their conditions and sort them.
         follow = query.limit is not None and total >= many
         pks = _page(db, query, end, follow=follow) if query.offset < min(total, end) else []
-    elif query.limit is None or query.sort:
+    elif query.limit is None or not is_sorted_by_own(query):
         pks = _page(db, query, end, follow=False)
     else:
         few = _few(db, query, many) if query.conditions else None
-        pks = _page(db, query, end, follow=True) if few is None else few[query.offset : end]
+        pks = _page(db, query, end, follow=True) if few is None else few
     items = _entities(db, level, pks)
     return Page(items, total if query.counted and total is not None else query.offset + len(items))
 
@@ -84,24 +85,66 @@ def _count(db: sqlite3.Connection, query: Query) -> int:
 
 
 def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
-    """Find all rows that meet the conditions, by id; return None if there are `many` or more."""
-    where, parameters = where_clause(db, query)
+    """Find the rows of a page by sorting all that meet the conditions; return None if there are `many` or more."""
+    level, where, parameters = query.level, *where_clause(db, query)
+    columns = "".join(f', {level}."{field}"' for field, _ in query.sort)
     rows = db.execute(
-        f"SELECT {query.level}.id, {query.level}.pk FROM {query.level}{where} LIMIT ?", (*parameters, many)
-    )
-    found = rows.fetchall()
-    return [pk for _, pk in sorted(found)] if len(found) < many else None
+        f"SELECT {level}.id, {level}.pk{columns} FROM {level}{where} LIMIT ?", (*parameters, many)
+    ).fetchall()
+    if len(rows) >= many:
+        return None
+    rows.sort()
+    for place, (_, descending) in reversed([*enumerate(query.sort, 2)]):
+        rows.sort(key=lambda row, place=place: (row[place] is not None, row[place] or 0), reverse=descending)  # type: ignore[misc]
+    if query.past is not None:
+        after = segments_after(query.sort, query.past)
+        names = ("id", "pk", *(field for field, _ in query.sort))
+        rows = [row for row in rows if any(_lies_in(dict(zip(names, row, strict=True)), each) for each in after)]
+    return [row[1] for row in rows[query.offset : None if query.limit is None else query.offset + query.limit]]
+
+
+def _lies_in(row: dict[str, Any], segment: list[Bound]) -> bool:
+    """Tell whether a row lies in a segment."""
+    for field, relation, bound in segment:
+        value = row[field]
+        if relation in ("missing", "present"):
+            holds = (value is None) is (relation == "missing")
+        elif value is None or bound is None:
+            holds = False
+        else:
+            holds = value == bound if relation == "=" else value < bound if relation == "<" else value > bound
+        if not holds:
+            return False
+    return True
 
 
 def _page(db: sqlite3.Connection, query: Query, end: int, *, follow: bool) -> list[int]:
     """Find the rows of a page, in order."""
-    where, parameters = where_clause(db, query, by_index=not follow)
-    tables, order = _in_order(db, query.level, query.sort, follow=follow)
-    page = db.execute(
-        f"SELECT {query.level}.pk FROM {tables}{where} ORDER BY {order} LIMIT ? OFFSET ?",
-        (*parameters, max(end - query.offset, 0), query.offset),
-    )
-    return [pk for (pk,) in page]
+    level, where, parameters = query.level, *where_clause(db, query, by_index=not follow)
+    tables, order = _in_order(db, level, query.sort, follow=follow)
+    select = f"SELECT {level}.pk FROM {tables}"
+    left = max(end - query.offset, 0)
+    if query.past is None:
+        page = db.execute(f"{select}{where} ORDER BY {order} LIMIT ? OFFSET ?", (*parameters, left, query.offset))
+        return [pk for (pk,) in page]
+    found: list[int] = []
+    for segment in segments_after(query.sort, query.past):
+        clause, values = _bounds(level, segment)
+        page = db.execute(
+            f"{select}{f'{where} AND' if where else ' WHERE'} {clause} ORDER BY {order} LIMIT ?",
+            (*parameters, *values, left - len(found)),
+        )
+        found += [pk for (pk,) in page]
+        if len(found) >= left:
+            break
+    return found
+
+
+def _bounds(level: Level, segment: list[Bound]) -> tuple[str, list[Any]]:
+    """Write the condition of a segment."""
+    tests = {"missing": "IS NULL", "present": "IS NOT NULL"}
+    clause = " AND ".join(f'{level}."{field}" {tests.get(relation, f"{relation} ?")}' for field, relation, _ in segment)
+    return clause, [value for _, relation, value in segment if relation not in tests]
 
 
 def _entities(db: sqlite3.Connection, level: Level, pks: list[int]) -> list[Entity]:

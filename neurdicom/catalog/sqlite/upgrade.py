@@ -4,9 +4,13 @@ Each is run in the transaction that also writes the schema's number.
 """
 
 import sqlite3
+from collections.abc import Iterable
 
+from neurdicom.catalog.projection import words_of
 from neurdicom.catalog.records import earlier_edit_id
-from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.query.attributes import ATTRIBUTES, Kind, Level
+from neurdicom.dicom.query.folding import VERSION as FOLDING
+from neurdicom.dicom.query.folding import name_key, word_key
 
 #: The edits of an entity: `position` is their order, and those with `replaced` lie below others of their field.
 _EDITS = """
@@ -71,3 +75,34 @@ def upgrade_from_4(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE origin ADD COLUMN moved BLOB")
     db.execute("ALTER TABLE instance ADD COLUMN digest TEXT")
     create_moves(db)
+
+
+def record_folding(db: sqlite3.Connection) -> None:
+    """Record that all search keys are folded by the rules of this version."""
+    db.execute("INSERT OR REPLACE INTO total VALUES ('folding', ?)", (FOLDING,))
+
+
+def fold_keys(db: sqlite3.Connection, tables: Iterable[str]) -> bool:
+    """Fold the search keys of person names anew; return False where they follow the rules of this version.
+
+    Parameters
+    ----------
+    db : sqlite3.Connection
+        The writer's connection, in a transaction.
+    tables : iterable of str
+        Names of the tables of search keys.
+    """
+    known = db.execute("SELECT count FROM total WHERE level = 'folding'").fetchone()
+    if known is not None and known[0] >= FOLDING:
+        return False
+    names = [attribute.field for attribute in ATTRIBUTES if attribute.kind is Kind.NAME]
+    db.create_function("folded_name", 1, name_key, deterministic=True)
+    db.create_function("folded_word", 1, word_key, deterministic=True)
+    for table in tables:
+        for fold, fields in (("folded_name", names), ("folded_word", [words_of(name) for name in names])):
+            marks = ", ".join("?" * len(fields))
+            chosen = f"field IN ({marks}) AND key <> {fold}(key)"
+            db.execute(f"UPDATE OR REPLACE {table} SET key = {fold}(key) WHERE {chosen}", fields)
+            db.execute(f"DELETE FROM {table} WHERE field IN ({marks}) AND key = ''", fields)
+    record_folding(db)
+    return True

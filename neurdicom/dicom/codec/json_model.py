@@ -5,7 +5,7 @@ from typing import Any
 
 from neurdicom.dicom.codec.dictionary import keyword
 
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def to_tags(dataset: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def name_text(name: object) -> str | None:
     """Write a person name of the DICOM JSON model in its DICOM form, `Alphabetic=Ideographic=Phonetic`."""
     if not isinstance(name, Mapping):
         return None if name is None else str(name)
-    return "=".join(str(name.get(group) or "") for group in _GROUPS).rstrip("=")
+    return "=".join(str(name.get(group) or "") for group in NAME_GROUPS).rstrip("=")
 
 
 def name_groups(text: str) -> dict[str, str]:
     """Split a person name in its DICOM form into the component groups of the DICOM JSON model."""
-    return {group: part for group, part in zip(_GROUPS, text.split("="), strict=False) if part}
+    return {group: part for group, part in zip(NAME_GROUPS, text.split("="), strict=False) if part}

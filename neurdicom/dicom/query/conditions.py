@@ -4,14 +4,11 @@ Catalog adapters translate conditions into their backend's language; `matches` i
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
-
-#: Separators of the words of a person name: its delimiters, and what people write there.
-_BETWEEN_WORDS = re.compile(r"[\^=\s,;\-]+")
+from neurdicom.dicom.query.folding import name_key, name_patterns, search_key, word_key, words
 
 Scalar = str | int | float
 Value = Scalar | list[Scalar] | None
@@ -27,7 +24,10 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """Condition that a field matches a pattern of `*` and `?` (PS3.4 C.2.2.2.4); case is ignored."""
+    """Condition that a field matches a pattern of `*` and `?` (PS3.4 C.2.2.2.4); case is ignored.
+
+    In a person name the pattern is one component group, without components that may be left out (`text_condition`).
+    """
 
     field: str
     pattern: str
@@ -75,7 +75,7 @@ class Moment:
 class Either:
     """Condition that any of several conditions on the same field holds."""
 
-    conditions: "tuple[AnyOf | Like | Between | Word, ...]"
+    conditions: "tuple[Simple, ...]"
 
     @property
     def field(self) -> str:
@@ -83,7 +83,30 @@ class Either:
         return self.conditions[0].field
 
 
-Condition = AnyOf | Like | Between | Word | Moment | Either
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """Condition that an entity contains one of a level below that meets several conditions.
+
+    Attributes
+    ----------
+    level : Level
+        Level below that of the query.
+    conditions : tuple of Condition
+        Conditions on fields of levels below that of the query, at least one.
+    """
+
+    level: Level
+    conditions: "tuple[Condition, ...]"
+
+    @property
+    def field(self) -> str:
+        """The field of the first condition."""
+        return self.conditions[0].field
+
+
+#: Conditions on the values of one field.
+Simple = AnyOf | Like | Between | Word
+Condition = Simple | Moment | Either | Contains
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +121,7 @@ class Query:
         Conditions that must all hold, each by itself. Their fields are attributes of this level or of one above;
         `modalities` and `sop_classes` of the study, at its level and below, which hold if anything in the study is
         found by a value; `labels` (`AnyOf` only), which holds if the entity itself has one of them (`catalog.labels`);
+        `Contains`, on levels below;
         and `patient`, `study`, `series`, `instance` (`AnyOf` only), which take keys, of now or of
         before, and UIDs, with all that they name. An attribute of a study or series is compared with the value that is
         shown and with those of its other files. Demographics are those of the study; a patient is found where any of
@@ -110,6 +134,9 @@ class Query:
         Entities on the page and entities before it. A limit of None means all.
     after : str, optional
         Lists only entities with a greater id: pages by id cost the same wherever they are. Not with `sort`.
+    past : tuple, optional
+        Lists only what comes after these values of the fields of `sort`, which are attributes of the level, and the id
+        at the end: pages cost the same wherever they are. With `sort`, and without `offset`.
     counted : bool
         True to report the exact total, which takes time proportional to it.
     """
@@ -121,11 +148,7 @@ class Query:
     offset: int = 0
     after: str | None = None
     counted: bool = True
-
-
-def search_key(text: str) -> str:
-    """Fold text for comparison: compatibility forms, case and outer spaces are ignored."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
+    past: tuple[Scalar | None, ...] | None = None
 
 
 def search_keys(field: str, value: Value) -> list[str]:
@@ -135,18 +158,12 @@ def search_keys(field: str, value: Value) -> list[str]:
     texts = [str(item) for item in (value if isinstance(value, list) else [value])]
     if kind_of(field) is Kind.NAME:
         texts = [group for text in texts for group in text.split("=")]
-    return [key for key in map(search_key, texts) if key]
+    return [key for text in texts if (key := folded(field, text))]
 
 
-def word_key(text: str) -> str:
-    """Fold a word of a name as `search_key` does, and remove accents."""
-    split = unicodedata.normalize("NFKD", search_key(text))
-    return unicodedata.normalize("NFKC", "".join(char for char in split if not unicodedata.combining(char)))
-
-
-def words(name: str) -> list[str]:
-    """Split a person name into the words of all its component groups."""
-    return [word for word in _BETWEEN_WORDS.split(name) if word]
+def folded(field: str, text: str) -> str:
+    """Fold a value or pattern of a text field; in a person name it is one component group."""
+    return name_key(text) if kind_of(field) is Kind.NAME else search_key(text)
 
 
 def word_keys(value: Value) -> list[str]:
@@ -155,9 +172,22 @@ def word_keys(value: Value) -> list[str]:
     return [key for text in texts for key in map(word_key, words(text)) if key]
 
 
-def like_to_regex(pattern: str) -> re.Pattern[str]:
-    """Compile a DICOM wildcard pattern, to be matched against folded keys."""
-    return re.compile(regex_of(search_key(pattern), any_character="."), re.DOTALL)
+def text_condition(field: str, text: str) -> AnyOf | Like | Either:
+    """Make the condition that a text field, or a component group of a person name, matches a value or a pattern.
+
+    Trailing components of a name may be left out (PS3.5 6.2.1), so `DOE^*` finds `DOE` too.
+    """
+    if "*" not in text and "?" not in text:
+        return AnyOf(field, (text,))
+    if kind_of(field) is not Kind.NAME:
+        return Like(field, text)
+    whole, *others = name_patterns(text)
+    return Either((Like(field, whole), *(Like(field, each) for each in others))) if others else Like(field, text)
+
+
+def folded_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a folded wildcard pattern, to be matched against folded keys."""
+    return re.compile(regex_of(pattern, any_character="."), re.DOTALL)
 
 
 def regex_of(pattern: str, *, any_character: str) -> str:
@@ -201,19 +231,21 @@ def matches(condition: Condition, entity: Mapping[str, Value]) -> bool:
         return any(matches(each, entity) for each in condition.conditions)
     if isinstance(condition, Moment):
         return _within_moments(entity.get(condition.field), entity.get(condition.time), condition)
+    if isinstance(condition, Contains):
+        raise TypeError("what an entity contains is not among its attributes")
     value = entity.get(condition.field)
     if isinstance(condition, Word):
-        regex = like_to_regex(word_key(condition.pattern))
+        regex = folded_pattern(word_key(condition.pattern))
         return any(regex.match(key) for key in word_keys(value))
     values = value if isinstance(value, list) else [] if value is None else [value]
     kind = kind_of(condition.field)
     if isinstance(condition, Between):
         return any(_within(item, condition) for item in values)
     if isinstance(condition, Like):
-        regex = like_to_regex(condition.pattern)
+        regex = folded_pattern(folded(condition.field, condition.pattern))
         return any(regex.match(key) for key in search_keys(condition.field, value))
     if kind in (Kind.CODE, Kind.TEXT, Kind.NAME):
-        wanted = {search_key(str(item)) for item in condition.values}
+        wanted = {folded(condition.field, str(item)) for item in condition.values}
         return not wanted.isdisjoint(search_keys(condition.field, value))
     return any(item in condition.values for item in values)
 

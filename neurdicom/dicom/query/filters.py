@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Kind, Level
-from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Scalar
+from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Scalar, text_condition
 from neurdicom.dicom.query.labels import LABELS, LONGEST_LABEL, is_label
 from neurdicom.errors import Invalid, shown
 from neurdicom.schema.texts import is_blank
@@ -71,10 +71,11 @@ def parse_filters(level: Level, arguments: Mapping[str, str | Sequence[str]]) ->
     for field, given in arguments.items():
         if field not in allowed:
             raise Invalid(_refusal(field, level), field=field)
-        condition = _condition(field, [given] if isinstance(given, str) else list(given))
-        if condition is not None:
-            of_study = level is Level.STUDY and field == "modality"
-            conditions.append(replace(condition, field="modalities") if of_study else condition)
+        texts = [given] if isinstance(given, str) else list(given)
+        if level is Level.STUDY and field == "modality":
+            conditions += [_on_modalities(one) for one in _conditions(field, texts)]
+        else:
+            conditions += _conditions(field, texts)
     return tuple(conditions)
 
 
@@ -87,7 +88,7 @@ def _refusal(field: str, level: Level) -> str:
     return f"{field!r} describes the {attribute.level}, which is below the level of this list ({level})"
 
 
-def _condition(field: str, texts: list[str]) -> AnyOf | Like | Between | None:
+def _conditions(field: str, texts: list[str]) -> Sequence[Condition]:
     kind = BY_FIELD[field].kind if field in BY_FIELD else Kind.CODE if field == "modalities" else Kind.TEXT
     if any(map(is_blank, texts)):
         raise Invalid(f"the filter {field!r} is empty; leave it out to match everything", field=field)
@@ -98,21 +99,25 @@ def _condition(field: str, texts: list[str]) -> AnyOf | Like | Between | None:
     if not parts:
         raise Invalid(f"the filter {field!r} holds no value", field=field)
     if field == LABELS:
-        return _labels(parts)
+        return [_labels(parts)]
     if kind is Kind.UID and (bad := [part for part in parts if not _UID.match(part)]):
         raise Invalid(f"{field!r} takes UIDs (digits and dots, no wildcards), not {bad[0]!r}", field=field)
     if kind is Kind.UID or field in _IDS:
-        return AnyOf(field, tuple(parts))
+        return [AnyOf(field, tuple(parts))]
     if kind in (Kind.CODE, Kind.TEXT, Kind.NAME):
         return _text(field, parts)
     read = {Kind.DATE: date_range, Kind.TIME: time_range, Kind.INTEGER: integer_range}[kind]
     ranges = [read(field, part) for part in parts]
     if len(ranges) == 1:
         low, high = ranges[0]
-        return AnyOf(field, (low,)) if low is not None and low == high else Between(field, low, high)
+        return [AnyOf(field, (low,)) if low is not None and low == high else Between(field, low, high)]
     if any(low is None or low != high for low, high in ranges):
         raise Invalid(f"{field!r} takes one range or a list of single values, not several ranges", field=field)
-    return AnyOf(field, tuple(low for low, _ in ranges if low is not None))
+    return [AnyOf(field, tuple(low for low, _ in ranges if low is not None))]
+
+
+def _on_modalities(condition: Condition) -> Condition:
+    return replace(condition, field="modalities") if isinstance(condition, AnyOf | Like) else condition
 
 
 def _labels(parts: list[str]) -> AnyOf:
@@ -125,17 +130,21 @@ def _labels(parts: list[str]) -> AnyOf:
     return AnyOf(LABELS, tuple(parts))
 
 
-def _text(field: str, parts: list[str]) -> AnyOf | Like | None:
+def _text(field: str, parts: list[str]) -> Sequence[Condition]:
     wild = [part for part in parts if "*" in part or "?" in part]
-    if not wild:
-        return AnyOf(field, tuple(parts))
-    if any(not part.strip("*") for part in parts):
-        return None
-    if len(parts) > 1:
+    if any(not part.strip("*") for part in wild):
+        return []
+    if wild and len(parts) > 1:
         raise Invalid(
             f"{field!r} takes one pattern or a list of whole values, not a list with {wild[0]!r}", field=field
         )
-    return Like(field, parts[0])
+    if field in BY_FIELD and BY_FIELD[field].kind is Kind.NAME:
+        groups = [group.strip() for part in parts for group in part.split("=") if group.strip(" ^")]
+        if len(parts) > 1:
+            return [AnyOf(field, tuple(groups))]
+        # Each of its component groups is one of the entity's.
+        return [text_condition(field, group) for group in groups]
+    return [Like(field, wild[0]) if wild else AnyOf(field, tuple(parts))]
 
 
 def _split_range(text: str) -> tuple[str, str]:
@@ -169,6 +178,8 @@ def time_range(field: str, text: str) -> tuple[Scalar | None, Scalar | None]:
     # Stored times may stop early ("1015") or run on ("101500.000000"): the range must hold all that begin so.
     if "." in low:
         low = low.rstrip("0").rstrip(".")
+    while low.endswith("00") and "." not in low:
+        low = low[:-2]
     if high:
         high += _LAST_TIME[len(high) :] if "." not in high else "9" * (len(_LAST_TIME) - len(high))
     return low or None, high or None

@@ -1,6 +1,6 @@
 """The keys of a query (PS3.4 C.2.2), sorted into those that the catalog matches and those matched on headers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,10 +8,22 @@ from neurdicom.dicom.codec.dictionary import tag_of
 from neurdicom.dicom.codec.value_readers import STREAMS
 from neurdicom.dicom.identity import is_key
 from neurdicom.dicom.query.attributes import ATTRIBUTES, UID_KEYWORD, Attribute, Kind, Level
-from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Either, Like, Moment, Scalar, Word, words
-from neurdicom.dicom.query.filters import date_range, integer_range, time_range
-from neurdicom.dicom.query.matching import is_matching, key_texts, vr_of
-from neurdicom.errors import Invalid
+from neurdicom.dicom.query.conditions import (
+    AnyOf,
+    Between,
+    Condition,
+    Either,
+    Like,
+    Moment,
+    Scalar,
+    Simple,
+    Word,
+    text_condition,
+)
+from neurdicom.dicom.query.folding import words
+from neurdicom.dicom.query.matching import NOT_SUPPORTED, as_text, is_matching, is_readable, key_texts, vr_of
+from neurdicom.dicom.query.modules import level_of
+from neurdicom.dicom.query.spans import read_span
 
 #: The indexed attributes by their tags.
 BY_TAG: dict[str, Attribute] = {tag_of(attribute.keyword): attribute for attribute in ATTRIBUTES}
@@ -33,6 +45,8 @@ _PAIRS = (
 )
 #: A pattern or range of more characters, or more of them in one key, are an attack rather than a question.
 _LONGEST, _MOST = 1024, 64
+#: Values of one key; a retrieval of a whole worklist has thousands.
+_MOST_TEXTS = 100_000
 _FIRST_TIME, _LAST_TIME = "", "235960"
 
 
@@ -44,21 +58,38 @@ class Keys:
     ----------
     conditions : list of Condition
         Conditions that the catalog evaluates.
-    within : dict of Level to list of str
-        UIDs of levels below: an entity matches if it contains one of them.
+    below : dict of Level to list of Condition
+        Conditions on levels below: an entity matches if it contains one that meets them all.
     others : dict
         Matching keys (tag to element) that the catalog does not index; `dicom.query.matching` matches them on headers.
+    others_below : dict
+        The same for attributes of levels below.
+    all_below : dict
+        All matching keys (tag to element) on attributes of levels below.
     requested : dict
         All keys, tag to element: the attributes to return.
-    ignored : list of str
-        Tags of matching keys that are not supported.
+    remarks : dict of str to str
+        Tags of matching keys that are not supported, or whose values mean nothing, to what was done about them.
     """
 
     conditions: list[Condition] = field(default_factory=list)
-    within: dict[Level, list[str]] = field(default_factory=dict)
+    below: dict[Level, list[Condition]] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
+    others_below: dict[str, Any] = field(default_factory=dict)
+    all_below: dict[str, Any] = field(default_factory=dict)
     requested: dict[str, Any] = field(default_factory=dict)
-    ignored: list[str] = field(default_factory=list)
+    remarks: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lowest(self) -> Level | None:
+        """The lowest level below that of the query that a key describes; None without such keys."""
+        levels = {*self.below, *(level_of(tag) for tag in self.others_below)}
+        return max(levels, key=[*Level].index) if levels else None
+
+    @property
+    def conditions_below(self) -> tuple[Condition, ...]:
+        """The conditions on levels below."""
+        return tuple(condition for conditions in self.below.values() for condition in conditions)
 
 
 def read_keys(level: Level, dataset: Mapping[str, Any], *, fuzzy: bool = False, combined: bool = False) -> Keys:
@@ -78,56 +109,76 @@ def read_keys(level: Level, dataset: Mapping[str, Any], *, fuzzy: bool = False, 
     Returns
     -------
     Keys
-
-    Raises
-    ------
-    Invalid
-        A value does not conform to its attribute, such as a date; `field` is the tag.
     """
     keys = Keys()
-    for tag, element in dataset.items():
+    for tag, given in dataset.items():
         if tag in _ABOUT_QUERY:
             continue
+        element = as_text(tag, given)
         keys.requested[tag] = element
-        if is_matching(tag, element):
+        if element.get("InlineBinary") or not is_readable(tag, element):
+            keys.remarks[tag] = NOT_SUPPORTED
+        elif is_matching(tag, element):
             _add(keys, level, tag, element, fuzzy=fuzzy)
-        elif element.get("InlineBinary"):
-            keys.ignored.append(tag)
     if combined:
         keys.conditions = _combine(keys.conditions)
+        keys.below = {below: _combine(conditions) for below, conditions in keys.below.items()}
     return keys
 
 
 def _add(keys: Keys, level: Level, tag: str, element: Mapping[str, Any], *, fuzzy: bool) -> None:
     vr = vr_of(tag, element)
+    texts = [] if vr == "SQ" else key_texts(vr, element)
     attribute = BY_TAG.get(tag)
-    reach = (*level.above, level)
-    below = UID_TAGS.get(tag)
     in_study = "modalities" if tag == _MODALITY and level is Level.STUDY else _IN_STUDY.get(tag)
-    if tag in _NO_KEYS or (vr in STREAMS) or (in_study and level is Level.PATIENT):
-        keys.ignored.append(tag)
+    if tag in _NO_KEYS or vr in STREAMS:
+        keys.remarks[tag] = NOT_SUPPORTED
+    elif len(texts) > _MOST_TEXTS or any(len(text) > _LONGEST for text in texts):
+        keys.remarks[tag] = "has too many or too long values and was ignored"
     elif in_study:
         kind = Kind.CODE if in_study == "modalities" else Kind.UID
-        keys.conditions.append(condition_on(in_study, kind, tag, key_texts(vr, element)))
-    elif below is not None and below not in reach:
-        keys.within[below] = key_texts(vr, element)
-    elif below is not None and any(map(is_key, key_texts(vr, element))):
-        keys.conditions.append(AnyOf(below.value, tuple(key_texts(vr, element))))
-    elif attribute is not None and attribute.filterable and attribute.level in reach:
-        texts = key_texts(vr, element)
-        if fuzzy and attribute.kind is Kind.NAME:
-            keys.conditions += _fuzzy(attribute.field, tag, texts)
-        elif attribute.kind is Kind.NAME and len(texts) == 1:
-            # Each of its component groups is one of the entity's.
-            groups = filter(None, (group.strip() for group in texts[0].split("=")))
-            keys.conditions += [condition_on(attribute.field, Kind.NAME, tag, [group]) for group in groups]
-        else:
-            keys.conditions.append(condition_on(attribute.field, attribute.kind, tag, texts))
+        at = Level.STUDY if level is Level.PATIENT else level
+        _place(keys, level, at, condition_on(in_study, kind, tag, texts, keys.remarks))
+    elif (of := UID_TAGS.get(tag)) is not None and (of not in (*level.above, level) or any(map(is_key, texts))):
+        wild = any("*" in text or "?" in text for text in texts)
+        name = attribute.field if attribute and wild else of.value
+        _place(keys, level, of, condition_on(name, Kind.UID, tag, texts, keys.remarks))
+    elif attribute is not None and attribute.filterable:
+        # A patient's attributes are those of its studies.
+        for condition in _conditions(attribute, tag, texts, keys.remarks, fuzzy=fuzzy):
+            _place(keys, level, attribute.level, condition)
     else:
-        keys.others[tag] = element
+        beyond = level_of(tag) not in (*level.above, level)
+        (keys.others_below if beyond else keys.others)[tag] = element
+    if not in_study and level_of(tag) not in (*level.above, level) and tag not in keys.remarks:
+        keys.all_below[tag] = element
 
 
-def condition_on(name: str, kind: Kind, tag: str, texts: list[str]) -> Condition:
+def _place(keys: Keys, level: Level, of: Level, condition: Condition | None) -> None:
+    """Add a condition on an attribute of a level to those on the entities of a query, or on what they contain."""
+    if condition is not None:
+        beyond = of not in (*level.above, level)
+        (keys.below.setdefault(of, []) if beyond else keys.conditions).append(condition)
+
+
+def _conditions(
+    attribute: Attribute, tag: str, texts: list[str], remarks: dict[str, str], *, fuzzy: bool
+) -> Iterable[Condition | None]:
+    name, kind = attribute.field, attribute.kind
+    if kind is not Kind.NAME:
+        return [condition_on(name, kind, tag, texts, remarks)]
+    if fuzzy:
+        return _fuzzy(name, tag, texts, remarks)
+    groups = [group.strip() for text in texts for group in text.split("=") if group.strip(" ^")]
+    if len(texts) > 1:
+        return [condition_on(name, kind, tag, groups, remarks)]
+    # Each of its component groups is one of the entity's.
+    return [condition_on(name, kind, tag, [group], remarks) for group in groups]
+
+
+def condition_on(
+    name: str, kind: Kind, tag: str, texts: Sequence[str], remarks: MutableMapping[str, str]
+) -> Condition | None:
     """Make the condition that a field matches any of several texts; person names match as a whole.
 
     Parameters
@@ -137,47 +188,63 @@ def condition_on(name: str, kind: Kind, tag: str, texts: list[str]) -> Condition
     kind : Kind
         Kind of the field's values.
     tag : str
-        `GGGGEEEE`, for errors.
-    texts : list of str
-        Single values, ranges or patterns; at least one.
+        `GGGGEEEE`, for remarks.
+    texts : sequence of str
+        Single values, ranges or patterns.
+    remarks : MutableMapping[str, str]
+        Gets what was done about a text that does not conform to the kind.
 
-    Raises
-    ------
-    Invalid
-        A text does not conform to the kind, or there are too many or too long patterns; `field` is the tag.
+    Returns
+    -------
+    Condition or None
+        None where no text restricts anything.
     """
-    if kind in (Kind.DATE, Kind.TIME, Kind.INTEGER):
-        made = [_range(name, kind, tag, text) for text in texts]
-    else:
-        made = [_like_or_equal(name, text) for text in texts]
+    made: list[Simple] = []
+    for text in texts:
+        one = _one(name, kind, text)
+        if isinstance(one, str):
+            remarks[tag] = one
+        elif isinstance(one, tuple):
+            made.append(one[0])
+            remarks[tag] = one[1]
+        else:
+            made += one.conditions if isinstance(one, Either) else (one,)
     values = [value for one in made if isinstance(one, AnyOf) for value in one.values]
     others = [one for one in made if not isinstance(one, AnyOf)]
+    if len(others) > _MOST or any(len(text) > _LONGEST for text in texts):
+        remarks[tag] = "has too many or too long patterns and was ignored"
+        return None
+    if not made:
+        return None
     if not others:
         return AnyOf(name, tuple(values))
-    if len(others) > _MOST or any(len(text) > _LONGEST for text in texts):
-        raise Invalid(f"{tag} holds more than {_MOST} patterns or one of more than {_LONGEST} characters", field=tag)
     if not values and len(others) == 1:
         return others[0]
     return Either((*others, *([AnyOf(name, tuple(values))] if values else [])))
 
 
-def _like_or_equal(name: str, text: str) -> AnyOf | Like:
-    return Like(name, text) if "*" in text or "?" in text else AnyOf(name, (text,))
-
-
-def _range(name: str, kind: Kind, tag: str, text: str) -> AnyOf | Between | Like:
+def _one(name: str, kind: Kind, text: str) -> AnyOf | Between | Like | Either | tuple[AnyOf | Between, str] | str:
+    """Make the condition on one value, with a remark where that is due; the remark alone where it restricts nothing."""
+    if kind not in (Kind.DATE, Kind.TIME, Kind.INTEGER):
+        return text_condition(name, text)
     if kind is not Kind.INTEGER and ("*" in text or "?" in text):
         return Like(name, text)
-    read = {Kind.DATE: date_range, Kind.TIME: time_range, Kind.INTEGER: integer_range}[kind]
-    low, high = read(tag, text)
-    return AnyOf(name, (low,)) if low is not None and low == high else Between(name, low, high)
+    span = read_span(kind, text)
+    if span is None:
+        return f"{text:.40} is no {kind}, and was ignored"
+    if span.low is None and span.high is None:
+        return f"{span.remark}, and was ignored" if span.remark else "was ignored"
+    same = span.low is not None and span.low == span.high
+    found = AnyOf(name, (span.low,)) if same and span.low is not None else Between(name, span.low, span.high)
+    return (found, span.remark) if span.remark else found
 
 
-def _fuzzy(name: str, tag: str, texts: list[str]) -> Iterable[Condition]:
+def _fuzzy(name: str, tag: str, texts: list[str], remarks: MutableMapping[str, str]) -> Iterable[Condition]:
     """Make conditions that each word of a name is the beginning of one of the entity's, in any order and group."""
     found = [word for text in texts for word in words(text)]
-    if len(found) > _MOST or any(len(word) > _LONGEST for word in found):
-        raise Invalid(f"{tag} holds more than {_MOST} words or one of more than {_LONGEST} characters", field=tag)
+    if len(found) > _MOST:
+        remarks[tag] = "has too many words and was ignored"
+        return []
     return [Word(name, word.rstrip("*") + "*") for word in dict.fromkeys(found) if word.strip("*")]
 
 

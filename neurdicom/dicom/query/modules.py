@@ -15,6 +15,7 @@ _KEYWORDS: dict[Level, str] = {
         ResponsiblePerson ResponsiblePersonRole ResponsibleOrganization SourcePatientGroupIdentificationSequence
         ClinicalTrialSponsorName ClinicalTrialProtocolID ClinicalTrialProtocolName ClinicalTrialSiteID
         ClinicalTrialSiteName ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
+        NumberOfPatientRelatedStudies NumberOfPatientRelatedSeries NumberOfPatientRelatedInstances InstanceAvailability
     """,
     Level.STUDY: """
         IssuerOfAccessionNumberSequence PhysiciansOfRecord
@@ -27,6 +28,7 @@ _KEYWORDS: dict[Level, str] = {
         LastMenstrualDate PatientState Occupation AdditionalPatientHistory AdmissionID IssuerOfAdmissionIDSequence
         ServiceEpisodeID ServiceEpisodeDescription PatientSexNeutered ReasonForVisit ClinicalTrialTimePointID
         ClinicalTrialTimePointDescription
+        NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances ModalitiesInStudy SOPClassesInStudy
     """,
     Level.SERIES: """
         PerformingPhysicianIdentificationSequence OperatorIdentificationSequence SeriesDescriptionCodeSequence
@@ -38,6 +40,7 @@ _KEYWORDS: dict[Level, str] = {
         SoftwareVersions GantryID SpatialResolution DateOfLastCalibration TimeOfLastCalibration PixelPaddingValue
         DeviceUID UDISequence ManufacturerDeviceClassUID PositionReferenceIndicator SynchronizationFrameOfReferenceUID
         ClinicalTrialCoordinatingCenterName ClinicalTrialSeriesID ClinicalTrialSeriesDescription
+        NumberOfSeriesRelatedInstances
     """,
 }
 

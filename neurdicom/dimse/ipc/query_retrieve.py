@@ -80,7 +80,7 @@ class QueryRetrieveBackend:
         -------
         dict[str, Any]
             `items` (the matches in the DICOM JSON model), `last` (for the next page), `more` (there is another page),
-            `ignored` (some keys are not supported).
+            `remarks` (on keys that are not supported or mean nothing: tag to text).
         """
         found = await self._query.find(
             Level(level),
@@ -91,7 +91,7 @@ class QueryRetrieveBackend:
             limit=limit,
             after=after,
         )
-        return {"items": found.items, "last": found.last, "more": found.more, "ignored": bool(found.ignored)}
+        return {"items": found.items, "last": found.last, "more": found.more, "remarks": dict(found.remarks)}
 
     async def find_node(self, call: Call, *, ae_title: str) -> dict[str, Any] | None:
         """Look up the node of an AE title; return the wire form of a `Remote`, None if it is unknown."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pynetdicom.dimse_primitives import C_FIND
 
+from neurdicom.dicom.codec.dictionary import keyword
 from neurdicom.dicom.codec.encode import with_charset
 from neurdicom.dicom.codec.value_readers import STREAMS
 from neurdicom.dicom.query.attributes import Level
@@ -25,6 +26,7 @@ from neurdicom.dimse.identifier import (
 )
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.statuses import CANCEL, FIND, PENDING, PENDING_UNSUPPORTED, SUCCESS, write_error
+from neurdicom.dimse.statuses import comment as as_comment
 from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import NeurdicomError
 
@@ -85,13 +87,17 @@ def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae
         terms = character_terms(dataset)
         keys = keys_of(dataset, model, level)
         empty = {tag: {"vr": vr_of(tag, key)} for tag, key in keys.items() if vr_of(tag, key) not in STREAMS}
-        for match, status in _matches(link, level, keys, options):
-            if exchange.is_cancelled(request.MessageID):
-                respond(CANCEL)
-                return
-            answer = with_charset(empty | match | _constant_elements(level, ae_title), terms)
-            respond(status, encode_identifier(answer, syntax))
-        respond(SUCCESS)
+        remark = ""
+        for page in _pages(link, level, keys, options):
+            remark = _comment_on(page["remarks"])
+            for match in page["items"]:
+                if exchange.is_cancelled(request.MessageID):
+                    respond(CANCEL)
+                    return
+                answer = with_charset(empty | match | _constant_elements(level, ae_title), terms)
+                status = PENDING_UNSUPPORTED if remark else PENDING
+                respond(status, encode_identifier(answer, syntax), comment=remark)
+        respond(SUCCESS, comment=remark)
     except NeurdicomError as error:
         respond.failed(error)
 
@@ -105,16 +111,19 @@ def _constant_elements(level: Level, ae_title: str) -> dict[str, Any]:
     }
 
 
-def _matches(
+def _comment_on(remarks: Mapping[str, str]) -> str:
+    """Write the Error Comment on keys that are not supported or mean nothing."""
+    return as_comment("; ".join(f"{keyword(tag)} {remark}" for tag, remark in remarks.items()))
+
+
+def _pages(
     link: Link, level: Level, keys: Mapping[str, Any], options: Mapping[str, Any]
-) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield each match with its status."""
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the matches page by page."""
     after = None
     while True:
         page = link.call("find", level=level.value, keys=keys, limit=PAGE, after=after, **options)
-        status = PENDING_UNSUPPORTED if page["ignored"] else PENDING
-        for item in page["items"]:
-            yield item, status
+        yield page
         after = page["last"]
         if not page["more"]:
             return
@@ -128,8 +137,10 @@ class _Responder:
         self._request = request
         self._context_id = context_id
 
-    def __call__(self, status: int, identifier: bytes | None = None) -> None:
+    def __call__(self, status: int, identifier: bytes | None = None, *, comment: str = "") -> None:
         response = self._response(status)
+        if comment:
+            response.ErrorComment = comment
         if identifier is not None:
             response.Identifier = BytesIO(identifier)
         self._exchange.respond(response, self._context_id)
