@@ -41,6 +41,7 @@ _KEYWORDS = (
     "RescaleSlope",
     "ModalityLUTSequence",
     "PresentationLUTShape",
+    "MaximumFractionalValue",
     "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor",
