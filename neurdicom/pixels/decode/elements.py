@@ -42,6 +42,7 @@ _KEYWORDS = (
     "RescaleSlope",
     "ModalityLUTSequence",
     "PresentationLUTShape",
+    "MaximumFractionalValue",
     "RedPaletteColorLookupTableDescriptor",
     "GreenPaletteColorLookupTableDescriptor",
     "BluePaletteColorLookupTableDescriptor",

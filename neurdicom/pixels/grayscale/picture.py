@@ -29,6 +29,9 @@ MAX_PIXELS = 1 << 26
 _NOT_RGB = ("HSV",)
 _ROWS = 64
 
+#: Segmentation, and Label Map Segmentation.
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+
 #: X-Ray Angiographic and Radiofluoroscopic Image, whose modality transformation leads back to the beam's intensity, and
 #: is no part of their presentation (PS3.3 C.8.7.1.1.2).
 _FOR_INTENSITY = ("1.2.840.10008.5.1.4.1.1.12.1", "1.2.840.10008.5.1.4.1.1.12.2")
@@ -200,7 +203,7 @@ def _grey(frame: Frame, window: Window | None, edits: Mapping[str, Any], keep_fu
     given = window if keep_function else _with_function(window, header)
     voi: Voi | None = given or _edited(edits, header) or read_voi(header)
     if voi is None:
-        voi = Range(0, 1) if frame.form.bits_stored == 1 else _range(frame.array, modality, padding)
+        voi = _labels(frame, header) or _range(frame.array, modality, padding)
     inverse = frame.photometric == "MONOCHROME1" or header.top.text("PresentationLUTShape") == "INVERSE"
     transform = GrayscaleTransform(modality, voi, inverse, padding)
     if frame.array.dtype.kind != "f" and frame.array.dtype.itemsize <= 2:
@@ -254,6 +257,15 @@ def _first(value: Any) -> float | None:
     if isinstance(value, (list, tuple)):
         value = value[0] if value else None
     return float(value) if isinstance(value, (int, float)) else None
+
+
+def _labels(frame: Frame, header: FrameHeader) -> Range | None:
+    """Return the range of bits and of segments, which begins with 0 whatever occurs in a frame; None for others."""
+    if frame.form.bits_stored == 1:
+        return Range(0, 1)
+    if frame.layout.sop_class not in _SEGMENTATIONS:
+        return None
+    return Range(0, header.top.number("MaximumFractionalValue") or max(float(frame.array.max()), 1))
 
 
 def _range(array: Array, modality: Modality, padding: Padding | None) -> Range:

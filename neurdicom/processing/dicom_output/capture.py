@@ -23,7 +23,8 @@ from neurdicom.processing.dicom_output.common_modules import (
 )
 from neurdicom.processing.dicom_output.geometry import Geometry
 from neurdicom.processing.dicom_output.sources import SourceFrame
-from neurdicom.processing.dicom_output.values import Stored, describe_pixels, describe_rescale, describe_window
+from neurdicom.processing.dicom_output.values import Stored, describe_pixels, describe_rescale
+from neurdicom.processing.dicom_output.windows import SourceWindow, common_window, describe_window
 
 #: Attributes of the source's series and image that are kept.
 KEPT = (
@@ -40,10 +41,15 @@ def captures(stored: Stored, record: Record) -> list[Dataset]:
     """Make one object for each frame, or one of several frames where the class can keep their values."""
     if len(stored.array) > 1 and not stored.is_rescaled and stored.array.dtype.kind == "u":
         return [_of_frames(stored, record)]
-    return [_of_frame(stored, record, index) for index in range(len(stored.array))]
+    planes = planes_of(record, len(stored.array))
+    common = None if planes else common_window(record, record.planes)
+    return [
+        _of_frame(stored, record, index, common_window(record, [planes[index]]) if planes else common)
+        for index in range(len(stored.array))
+    ]
 
 
-def _of_frame(stored: Stored, record: Record, index: int) -> Dataset:
+def _of_frame(stored: Stored, record: Record, index: int, window: SourceWindow | None) -> Dataset:
     """Make an object of one frame."""
     array = stored.array[index : index + 1]
     ds = Dataset()
@@ -57,7 +63,7 @@ def _of_frame(stored: Stored, record: Record, index: int) -> Dataset:
     if not stored.is_colour:
         if stored.array.dtype.itemsize > 1:
             describe_rescale(ds, stored)
-            describe_window(ds, stored)
+            describe_window(ds, stored, window)
         ds.PresentationLUTShape = "IDENTITY"
     if planes and plane.geometry is not None:
         place_frame(ds, plane.geometry.resized(plane.shape, array.shape[1:3]), frame_of_reference(plane))
@@ -85,7 +91,7 @@ def _of_frames(stored: Stored, record: Record) -> Dataset:
         describe_rescale(ds, stored)
         ds.PresentationLUTShape = "IDENTITY"
         if array.dtype.itemsize > 1:
-            describe_window(ds, stored)
+            describe_window(ds, stored, common_window(record, record.planes))
     planes = planes_of(record, len(array))
     size = array.shape[1:3]
     places = [plane.geometry.resized(plane.shape, size) for plane in planes if plane.geometry is not None]

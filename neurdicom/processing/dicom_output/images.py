@@ -25,9 +25,9 @@ from neurdicom.processing.dicom_output.values import (
     Array,
     describe_pixels,
     describe_rescale,
-    describe_window,
     quantised,
 )
+from neurdicom.processing.dicom_output.windows import describe_window, window_of
 
 _SERIES: Final = words("""
     ProtocolName PerformingPhysicianName OperatorsName PerformedProcedureStepID PerformedProcedureStepStartDate
@@ -142,7 +142,7 @@ def images(frames: Array, record: Record) -> list[Dataset] | None:
         array = stored.array[index : index + 1]
         describe_pixels(ds, array)
         describe_rescale(ds, stored, str(ds.get("RescaleType") or ("HU" if kind is _CT_KIND else "US")))
-        describe_window(ds, stored)
+        describe_window(ds, stored, window_of(plane))
         if plane.geometry is not None and kind.in_space:
             place_frame(ds, plane.geometry.resized(plane.shape, array.shape[1:3]), frame_of_reference(plane))
         stamp(ds, record)

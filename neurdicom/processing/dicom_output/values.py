@@ -17,9 +17,6 @@ Array = npt.NDArray[Any]
 #: Larger values are clipped to this, since readers of decimal strings may use single precision.
 _LARGEST: Final = 1e37
 _MOST: Final = 65535
-#: Wider windows are left to the viewer, since some software reads them as 32-bit integers.
-_WIDEST: Final = 2e9
-_NARROWEST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,15 +193,3 @@ def describe_rescale(ds: Dataset, stored: Stored, kind: str = "US") -> None:
     ds.RescaleIntercept = format_number_as_ds(stored.intercept)
     ds.RescaleSlope = format_number_as_ds(stored.slope)
     ds.RescaleType = kind
-
-
-def describe_window(ds: Dataset, stored: Stored) -> None:
-    """Set a window from the minimum to the maximum of all the result's values (PS3.3 C.11.2.1.2)."""
-    low = float(stored.array.min()) * stored.slope + stored.intercept
-    high = float(stored.array.max()) * stored.slope + stored.intercept
-    if not (high - low <= _WIDEST and (high - low >= _NARROWEST or not stored.is_rescaled)):
-        return
-    # The lower end is center - 0.5 - (width - 1) / 2. Of the function LINEAR, since viewers (OHIF 3.13) fail with
-    # LINEAR_EXACT; it has no width below 1, so that a narrower range is left to the viewer as well.
-    ds.WindowCenter = format_number_as_ds((low + high + 1) / 2)
-    ds.WindowWidth = format_number_as_ds(high - low + 1)

@@ -286,6 +286,19 @@ def test_single_bits_are_black_and_white_even_where_a_frame_is_empty(tmp_path: P
     assert render(load_stored(path, layout, 2)).max() == 0
 
 
+@pytest.mark.parametrize("number", ["66.4", "66.7"])
+@pytest.mark.parametrize(("most", "shades"), [(100, [0, 128, 255]), (None, [0, 128, 255])])
+def test_segments_begin_with_0_whatever_occurs_in_a_frame(
+    tmp_path: Path, number: str, most: int | None, shades: list[int]
+) -> None:
+    elements: dict[str, Any] = {"SOPClassUID": f"1.2.840.10008.5.1.4.1.1.{number}", "MaximumFractionalValue": most}
+    assert picture_of(tmp_path, np.array([[0, 50, 100]], "u1"), **elements).tolist() == [shades]
+    assert picture_of(tmp_path, np.full((2, 2), most or 1, "u1"), **elements).min() == 255
+    assert picture_of(tmp_path, np.zeros((2, 2), "u1"), **elements).max() == 0
+    if most:
+        assert picture_of(tmp_path, np.full((2, 2), 50, "u1"), **elements).tolist() == [[128, 128], [128, 128]]
+
+
 def test_floats_with_holes(tmp_path: Path) -> None:
     array = np.array([[np.nan, -1.0, 0.0, 1.0]], "f4")
     elements: dict[str, Any] = {"PixelData": None, "FloatPixelData": array.tobytes(), "PixelRepresentation": None}
