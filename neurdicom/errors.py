@@ -137,6 +137,16 @@ class NotAvailable(NeurdicomError, ValueError):
     code = "not_available"
 
 
+class UnsupportedCoding(NeurdicomError, ValueError):
+    """A body in a content coding that is not decoded; `accepted` has those that are."""
+
+    code = "unsupported_coding"
+
+    def __init__(self, message: str, *, field: str | None = None, accepted: Iterable[str] = ()) -> None:
+        super().__init__(message, field=field)
+        self.accepted = tuple(accepted)
+
+
 class NotInstalled(NeurdicomError, NotImplementedError):
     """A missing optional dependency; the message names the extra that installs it."""
 

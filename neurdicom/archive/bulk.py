@@ -10,11 +10,15 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from neurdicom.archive.documents import DOCUMENT_LENGTH, ENCAPSULATED_DOCUMENT
 from neurdicom.archive.stored import StoredBytes
+from neurdicom.archive.text import TextValue, to_utf_8
 from neurdicom.archive.verify.guard import FileGuard
 from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Location
+from neurdicom.dicom.codec.charset import CharacterSet
+from neurdicom.dicom.codec.encode import CHARSET_KEY, TEXT_VRS, charset_of
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED
 from neurdicom.dicom.header import Layout
 from neurdicom.dicom.identity import uid_of
@@ -31,8 +35,6 @@ _WORDS = {
     **dict.fromkeys(("OF", "OL", "FL", "UL", "SL"), 4),
     **dict.fromkeys(("OD", "OV", "FD", "UV", "SV"), 8),
 }
-
-PIXEL_DATA = "7FE00010"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,8 @@ class BulkService:
         self._blobs = blobs
         self._guard = guard
 
-    async def find(self, location: Location, path: str, **claims: str) -> StoredBytes | InlineBytes:
-        """Find the value of one element, in little endian.
+    async def find(self, location: Location, path: str, **claims: str) -> StoredBytes | InlineBytes | TextValue:
+        """Find the value of one element, in little endian, text in UTF-8; a document without its padding.
 
         Parameters
         ----------
@@ -85,10 +87,10 @@ class BulkService:
         missing = NotFound(f"the instance {uid!r} has no bulk data at {path[:200]!r}")
         if not headers or not _PATH.fullmatch(path):
             raise missing
-        element = await asyncio.to_thread(_element, headers[0], path)
+        element, charset, most = await asyncio.to_thread(_element, headers[0], path)
         etag = f"{location.blob.sha256[:32]}-{path.replace('/', '.')}"
         if "InlineBinary" in element:
-            return InlineBytes(uid, etag, base64.b64decode(element["InlineBinary"]))
+            return InlineBytes(uid, etag, base64.b64decode(element["InlineBinary"])[:most])
         stored = dict(parse_qsl(element.get("BulkDataURI", "").partition("?")[2]))
         if "offset" not in stored or any(stored.get(name) != value for name, value in claims.items()):
             raise missing
@@ -103,17 +105,33 @@ class BulkService:
         if sum(place.length for place in places) % swap:
             swap = 1
         inflate = layout if layout.transfer_syntax in DEFLATED else None
-        return StoredBytes(uid, etag, places, self._blobs, location.blob.key, swap, inflate)
+        if most is not None and len(places) == 1:
+            places = [Fragment(places[0].offset, min(places[0].length, most))]
+        stored_bytes = StoredBytes(uid, etag, places, self._blobs, location.blob.key, swap, inflate)
+        return await to_utf_8(stored_bytes, charset) if element["vr"] in TEXT_VRS else stored_bytes
 
 
-def _element(header: bytes, path: str) -> dict[str, Any]:
-    """Find the element at a path in a header; empty where there is none."""
+def _element(header: bytes, path: str) -> tuple[dict[str, Any], CharacterSet, int | None]:
+    """Find the element at a path in a header, empty where there is none, and how its value is to be read.
+
+    Returns
+    -------
+    element : dict
+        The element in the DICOM JSON model.
+    charset : CharacterSet
+        The character set in force there.
+    most : int or None
+        Encapsulated Document Length, if it is that of this value.
+    """
     level: Any = orjson.loads(header)
+    charset = charset_of(level)
     *steps, tag = path.split("/")
     for sequence, number in zip(steps[::2], steps[1::2], strict=True):
         items = level.get(sequence, {}).get("Value") or []
         level = items[int(number)] if int(number) < len(items) else None
         if not isinstance(level, dict):
-            return {}
-    found: dict[str, Any] = level.get(tag, {})
-    return found
+            return {}, charset, None
+        charset = charset_of(level) if CHARSET_KEY in level else charset
+    length = level.get(DOCUMENT_LENGTH, {}).get("Value") if path == ENCAPSULATED_DOCUMENT else None
+    most = length[0] if length and isinstance(length[0], int) and length[0] > 0 else None
+    return level.get(tag, {}), charset, most

@@ -1,10 +1,11 @@
 """WADO-RS rendered resources and thumbnails (PS3.18 10.4)."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from neurdicom.archive.bulk import PIXEL_DATA, BulkService
+from neurdicom.archive.bulk import BulkService
+from neurdicom.archive.documents import DOCUMENTS, PDF, Document, document_of
 from neurdicom.archive.lookup import check_frames, frame_count
 from neurdicom.archive.render import ImageOptions, RenderService
 from neurdicom.archive.targets import Target, TargetService
@@ -14,18 +15,14 @@ from neurdicom.dicom.identity import uid_of
 from neurdicom.dicomweb.base import ACCEPT, TAG, DicomWebHandler
 from neurdicom.dicomweb.frames import FRAMES, parse_frames
 from neurdicom.dicomweb.pictures import PARAMETERS, QUALITY_OF_LOSSY, VIEWPORT, WINDOW
+from neurdicom.dicomweb.values import send_value
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.http.accept import Offer
-from neurdicom.http.downloads import send_buffer, send_download
+from neurdicom.http.downloads import send_buffer
 from neurdicom.http.multipart import Part, send_multipart
 from neurdicom.http.operation import BINARY, operation
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
-PDF = "application/pdf"
-
-#: SOP class of documents that browsers can show, and the element that holds them.
-_ENCAPSULATED_PDF = "1.2.840.10008.5.1.4.1.1.104.1"
-_ENCAPSULATED_DOCUMENT = "00420011"
 
 THUMBNAIL_SIZE = 200
 
@@ -34,28 +31,15 @@ _ANSWERS: dict[int, Any] = {
         "description": "The picture.",
         "content": {
             name: {"schema": BINARY}
-            for name in (*PICTURES, PDF, "multipart/related", *dict.fromkeys(VIDEO_MEDIA_TYPES.values()))
+            for name in (
+                *(*PICTURES, "multipart/related"),
+                *dict.fromkeys((*DOCUMENTS.values(), *VIDEO_MEDIA_TYPES.values())),
+            )
         },
     },
     206: {"description": "The requested range of a document or video.", "content": {PDF: {"schema": BINARY}}},
     304: "The client's copy is current.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document or video that is returned as it is: the path of its element, and its media type."""
-
-    path: str
-    media_type: str
-
-
-def document_of(location: Location) -> Document | None:
-    """Return the document or video of an instance, None if it is neither."""
-    if location.layout.get("sop_class") == _ENCAPSULATED_PDF:
-        return Document(_ENCAPSULATED_DOCUMENT, PDF)
-    video = VIDEO_MEDIA_TYPES.get(location.layout.get("transfer_syntax", ""))
-    return Document(PIXEL_DATA, video) if video else None
 
 
 class PictureHandler(DicomWebHandler):
@@ -85,9 +69,8 @@ class PictureHandler(DicomWebHandler):
         self.finish()
 
     async def send_document(self, location: Location, document: Document) -> None:
-        """Finish with a document, or with the requested range of it."""
-        value = await self.bulk.find(location, document.path)
-        await send_download(self, value, media_type=document.media_type, filename="")
+        """Finish with a document, or with the requested range of it. Raises `NotAvailable`."""
+        await send_value(self, await self.bulk.find(location, document.path), [document.media_type])
 
 
 class Rendered(PictureHandler):
@@ -102,8 +85,8 @@ class Rendered(PictureHandler):
         tag=TAG,
         description=(
             "A series or a study is represented by the middle slice of its first series with pixels. Several frames "
-            "are the parts of one multipart response. A PDF and a video are returned as they are. `annotation` is "
-            "refused: nothing is burned into pictures."
+            "are the parts of one multipart response. An encapsulated document and a video are returned as they are. "
+            "`annotation` is refused: nothing is burned into pictures."
         ),
         path=FRAMES,
         query=[ACCEPT, *PARAMETERS],
@@ -120,7 +103,6 @@ class Rendered(PictureHandler):
         if document is not None and self.thumbnail:
             raise NotAvailable(f"this is {document.media_type}, of which there is no thumbnail")
         if document is not None:
-            self.negotiate([Offer(document.media_type)])
             await self.send_document(location, document)
             return
         frames_of = self._frames(location, numbers, middle=self.thumbnail or instance is None)

@@ -106,9 +106,6 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
 
     def begin_body(self, content_type: str, length: int | None) -> StoreUpload:
         """Check the headers and the study in the path, and begin to receive instances."""
-        coding = self.request.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding != "identity":
-            raise errors.NotDicom(f"Content-Encoding is {coding[:40]!r}; a body without encoding is expected")
         study = self.path_args[0] if self.path_args else None
         if study is not None:
             check_reference(study, "study")
@@ -121,11 +118,12 @@ class StoreInstances(DicomWebHandler, StreamedHandler):
         query=[ACCEPT],
         path={"study": REFERENCE},
         body={"multipart/related": FILE, "application/dicom": FILE},
-        answers={**_ANSWERS, 415: "A body of another media type."},
+        answers={**_ANSWERS, 415: "A body of another media type, or in another content coding than gzip."},
     )
     async def post(self, study: str | None = None) -> None:
         """Answer with the outcome of each instance."""
         assert self.streamed is not None
+        self.check_complete()
         references = await self.streamed.references()
         failed = [error for each in references if each.result and (error := each.result.error)]
         if failed:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from neurdicom.archive.documents import DOCUMENTS, document_of
 from neurdicom.archive.files import FileService
 from neurdicom.archive.lookup import check_frames
 from neurdicom.archive.render import ImageOptions
@@ -13,7 +14,7 @@ from neurdicom.catalog.records import Location
 from neurdicom.dicom.uids import check_uid
 from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import FRAME, NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of
-from neurdicom.dicomweb.rendered import PDF, PICTURES, PictureHandler, document_of
+from neurdicom.dicomweb.rendered import PICTURES, PictureHandler
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.http.accept import ANY, Choice, Offer, choose, parse_accept
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
@@ -34,7 +35,9 @@ _STUDY = text_parameter("studyUID", "Study Instance UID.", "", schema=_UID)
 _SERIES = text_parameter("seriesUID", "Series Instance UID.", "", schema=_UID)
 _OBJECT = text_parameter("objectUID", "SOP Instance UID.", None, schema=_UID, required=True)
 _CONTENT_TYPE = text_parameter(
-    "contentType", f"Accepted media types, preferred first, of {', '.join((*PICTURES, MEDIA_TYPE, PDF))}.", None
+    "contentType",
+    f"Accepted media types, preferred first, of {', '.join((*PICTURES, MEDIA_TYPE, *DOCUMENTS.values()))}.",
+    None,
 )
 _FRAME = parsed_parameter("frameNumber", "The frame of a picture, from 1.", frame_of, {**FRAME, "default": 1})
 _ROWS = parsed_parameter("rows", "Most rows of a picture.", partial(size_of, name="rows"), SIZE)
@@ -63,7 +66,9 @@ _PARAMETERS = (
 _ANSWERS: dict[int, Any] = {
     200: {
         "description": "The picture or the file.",
-        "content": {name: {"schema": BINARY} for name in (*PICTURES, MEDIA_TYPE, PDF, "video/mp4", "video/mpeg")},
+        "content": {
+            name: {"schema": BINARY} for name in (*PICTURES, MEDIA_TYPE, *DOCUMENTS.values(), "video/mp4", "video/mpeg")
+        },
     },
     206: {"description": "The requested range of a file.", "content": {MEDIA_TYPE: {"schema": BINARY}}},
     304: "The client's copy is current.",

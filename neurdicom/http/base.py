@@ -17,10 +17,11 @@ from tornado.web import HTTPError
 from neurdicom.errors import Invalid, NeurdicomError, TooLarge
 from neurdicom.http import cors
 from neurdicom.http.bodies import LARGE_BODY, read_form, read_json
+from neurdicom.http.codings import check_coding
 from neurdicom.http.context import HttpContext
 from neurdicom.http.early import EarlyAnswerHandler
 from neurdicom.http.operation import MAX_BODY, MAX_JSON, METHODS, Operation
-from neurdicom.http.problems import moved_to, problem, problem_of, retry_after, status_of, translated
+from neurdicom.http.problems import headers_of, problem, problem_of, status_of, translated
 from neurdicom.http.proxies import Reach
 from neurdicom.logs import REQUEST_ID
 from neurdicom.schema import Checked
@@ -44,8 +45,7 @@ class ApiHandler(EarlyAnswerHandler):
     """Base of all handlers.
 
     `prepare` runs before the body arrives, so that nobody without a credential sends one. A subclass for larger
-    bodies than its operation's `max_body` overrides `data_received`. The services that a handler calls are annotated
-    attributes without a value.
+    bodies than its operation's `max_body` overrides `data_received`. Its services are annotations without a value.
 
     Attributes
     ----------
@@ -112,6 +112,7 @@ class ApiHandler(EarlyAnswerHandler):
         if not described.open_query:
             self.check_query(described.query_names)
         if described.content:
+            check_coding(headers.get("Content-Encoding", ""), described.codings)
             await self.check_path(*self.path_args)
         await self.stop_if_gone()
 
@@ -240,8 +241,7 @@ class ApiHandler(EarlyAnswerHandler):
 
     async def form_body(self) -> dict[str, list[str]]:
         """Parse the fields of a form body (urlencoded or multipart), without files. Raises `Malformed`."""
-        headers = self.request.headers
-        return await self.compute(read_form, self.body, headers.get("Content-Type", ""), headers)
+        return await self.compute(read_form, self.body, self.request.headers)
 
     async def compute(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run a function whose time depends on the size of the body: in a thread unless that is small.
@@ -316,7 +316,7 @@ class ApiHandler(EarlyAnswerHandler):
         if isinstance(error, NeurdicomError):
             body = problem_of(error, self.status_of(error))
             self.set_status(body["status"])
-            for name, value in (retry_after(error) | moved_to(error, self.public_path(self.request.uri or ""))).items():
+            for name, value in headers_of(error, self.public_path(self.request.uri or "")).items():
                 self.set_header(name, value)
         elif status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
             body = problem(status_code, f"internal error; the server's log has it under request {self.request_id}")

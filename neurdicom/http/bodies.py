@@ -24,23 +24,12 @@ def read_json(body: bytes | bytearray, declared: Declaration) -> Checked:
     return declared.check(value)
 
 
-def read_form(body: bytes | bytearray, content_type: str, headers: HTTPHeaders) -> dict[str, list[str]]:
-    """Parse the fields of a form body, without files.
+def read_form(body: bytes | bytearray, headers: HTTPHeaders) -> dict[str, list[str]]:
+    """Parse the fields of a form body, urlencoded or multipart, without files, by the header of its request.
 
-    Parameters
-    ----------
-    body : bytes-like
-        The body, urlencoded or multipart.
-    content_type : str
-        Its Content-Type.
-    headers : HTTPHeaders
-        Header of the request.
-
-    Raises
-    ------
-    Malformed
-        It can't be parsed, or is not UTF-8.
+    Raises `Malformed` where it can't be parsed, or is not UTF-8.
     """
+    content_type = headers.get("Content-Type", "")
     arguments: dict[str, list[bytes]] = {}
     try:
         parse_body_arguments(content_type, bytes(body), arguments, {}, headers)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from neurdicom.http.codings import GZIP
 from neurdicom.http.parameters import AnyParameter
 from neurdicom.schema import Declaration, Schema
 from neurdicom.security.access import Access
@@ -77,6 +78,11 @@ class Operation:
     def content(self) -> Mapping[str, Schema]:
         """Media type to schema of all forms of the body; empty means no body."""
         return dict(self.body) if self.json is None else {JSON: self.json.schema, **self.body}
+
+    @property
+    def codings(self) -> frozenset[str]:
+        """Content codings of bodies that are decoded: gzip of files, which are streamed."""
+        return frozenset({GZIP}) if FILE in self.body.values() else frozenset()
 
     @property
     def max_body(self) -> int:

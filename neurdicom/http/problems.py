@@ -19,6 +19,7 @@ STATUS: dict[type[errors.NeurdicomError], int] = {
     errors.Damaged: 410,
     errors.TooLarge: 413,
     errors.NotDicom: 415,
+    errors.UnsupportedCoding: 415,
     errors.Invalid: 422,
     errors.TooManyAttempts: 429,
     errors.PluginFailed: 500,
@@ -68,6 +69,18 @@ def moved_to(error: errors.NeurdicomError, uri: str) -> dict[str, str]:
         return {}
     parts[names.index(error.patient)] = quote(error.into, safe="")
     return {"Location": "/".join(parts) + question + query}
+
+
+def headers_of(error: errors.NeurdicomError, uri: str) -> dict[str, str]:
+    """Make the headers of an error's response that its class demands.
+
+    Those are `Retry-After`, `Location`, and `Accept-Encoding` with the content codings that are taken (RFC 9110
+    12.5.3); `uri` is the request's path and query.
+    """
+    headers = retry_after(error) | moved_to(error, uri)
+    if isinstance(error, errors.UnsupportedCoding):
+        headers["Accept-Encoding"] = ", ".join((*sorted(error.accepted), "identity"))
+    return headers
 
 
 def retry_after(error: errors.NeurdicomError) -> dict[str, str]:

@@ -1,8 +1,11 @@
 """Requests whose bodies are processed as they arrive, and dropped when their clients go away."""
 
+import asyncio
 from typing import Protocol
 
+from neurdicom.errors import Malformed
 from neurdicom.http.base import ApiHandler
+from neurdicom.http.codings import GZIP, GzipDecoder, check_coding
 
 
 class StreamedBody(Protocol):
@@ -25,6 +28,7 @@ class StreamedHandler(ApiHandler):
     """
 
     streamed: StreamedBody | None = None
+    _decoder: GzipDecoder | None = None
 
     def begin_body(self, content_type: str, length: int | None) -> StreamedBody:
         """Check the headers of a POST whose caller may send it, and begin its body.
@@ -44,17 +48,42 @@ class StreamedHandler(ApiHandler):
         if self.request.method == "POST" and not self._finished:
             headers = self.request.headers
             length = headers.get("Content-Length", "")
+            if check_coding(headers.get("Content-Encoding", ""), (GZIP,)):
+                self._decoder, length = GzipDecoder(), ""  # that of the decoded body is not known
             self.streamed = self.begin_body(
                 headers.get("Content-Type", ""), int(length) if length.isdecimal() else None
             )
 
     async def data_received(self, chunk: bytes) -> None:
-        """Take a piece of the body."""
-        if self.streamed is not None:
+        """Take a piece of the body, decoded in a thread where it is compressed."""
+        if self.streamed is None:
+            return
+        if self._decoder is None:
             await self.streamed.write(chunk)
+            return
+        pieces = self._decoder.pieces(chunk)
+        try:
+            while piece := await asyncio.to_thread(next, pieces, b""):
+                await self.streamed.write(piece)
+        except Malformed as error:
+            self._drop()
+            self.refuse(error)
+
+    def check_complete(self) -> None:
+        """Check that a compressed body has arrived whole, before it is finished. Raises `Malformed`."""
+        if self._decoder is None:
+            return
+        try:
+            self._decoder.check_complete()
+        except Malformed:
+            self._drop()
+            raise
 
     def on_connection_close(self) -> None:
         """Discard the body that the client left incomplete."""
         super().on_connection_close()
+        self._drop()
+
+    def _drop(self) -> None:
         if self.streamed is not None:
             self.streamed.drop()

@@ -150,6 +150,7 @@ def packages_handler(resource: Resource) -> type[ApiHandler]:
         )
         async def post(self) -> None:
             assert self.streamed is not None
+            self.check_complete()
             version, is_new = await self.streamed.finish()
             self.send_json(version.to_api(), 201 if is_new else 200)
 

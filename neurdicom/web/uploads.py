@@ -93,6 +93,7 @@ class UploadHandler(StreamedHandler):
     async def post(self) -> None:
         """Finish the upload, and send the result of each file."""
         assert self.streamed is not None
+        self.check_complete()
         results = await self.streamed.finish()
         report: dict[str, Any] = {"results": [result.to_api() for result in results]}
         errors = [result.error for result in results if result.error is not None]

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurdicom.archive.documents import PIXEL_DATA
 from neurdicom.archive.upload.bulk_part import BulkPart
 from neurdicom.archive.upload.pixel_attributes import with_pixel_attributes
 from neurdicom.dicom.codec.assemble import BulkValue
 from neurdicom.dicom.codec.stream import MAX_DEPTH
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.errors import Malformed
-
-PIXEL_DATA = "7FE00010"
 
 
 @dataclass(slots=True)
