@@ -53,8 +53,5 @@ def test_every_door_agrees(web: Web, form: ColourForm, tmp_path: Path) -> None:
         ds = dataset_of(web.client.get(f"/api/instances/{instance}/file?transfer_syntax={EXPLICIT}").content)
         samples = np.frombuffer(ds.PixelData, "u1").reshape(ROWS, COLUMNS, 3)
         shown["file"] = to_rgb(samples) if ds.PhotometricInterpretation == "YBR_FULL" else samples.astype(float)
-    assert {
-        door: np.abs(pixels - PICTURE).max() for door, pixels in shown.items() if pixels.shape != PICTURE.shape
-    } == {}
     wrong = {door: np.abs(pixels - PICTURE).max() for door, pixels in shown.items()}
     assert {door: by for door, by in wrong.items() if by > NEAR} == {}
