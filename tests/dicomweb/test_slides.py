@@ -12,9 +12,9 @@ from wsidicom import WsiDicom, WsiDicomWebClient
 
 from neurdicom.dicom.part10 import read_header
 from neurdicom.pixels.encode.transcode import transcode
+from tests.support.coloured_slides import SLIDE, TILE, rgb_slide
 from tests.support.datasets import to_bytes
 from tests.support.dicomweb.web import Web
-from tests.support.slides import SLIDE, TILE, rgb_slide
 
 NATIVE, RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
 JPEG, JPEG_LOSSLESS, JPEG_LS, JPEG_2000 = (f"1.2.840.10008.1.2.4.{number}" for number in (50, 70, 80, 90))

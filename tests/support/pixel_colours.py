@@ -131,6 +131,18 @@ def _j2k(samples: np.ndarray, *, transformed: bool) -> bytes:
     return bytes(imagecodecs.jpeg2k_encode(samples, level=0, reversible=True, codecformat="J2K", mct=transformed))
 
 
+def _jp2(samples: np.ndarray) -> bytes:
+    """Encode a JP2 file, which DICOM has no place for, whose own header says YCbCr."""
+    return bytes(imagecodecs.jpeg2k_encode(samples, level=0, reversible=True, colorspace="SYCC", mct=False))
+
+
+def _after_frame_header(stream: bytes, marker: bytes) -> bytes:
+    """Move a marker segment behind the frame header, where it may be too."""
+    rest = stream.replace(marker, b"", 1)
+    scan = rest.index(b"\xff\xda")
+    return rest[:scan] + marker + rest[scan:]
+
+
 def _lossless(samples: np.ndarray, ids: bytes = b"\1\2\3") -> bytes:
     stream = imagecodecs.jpeg8_encode(samples, lossless=True, predictor=1, colorspace="RGB", outcolorspace="RGB")
     return _named(bytes(stream), b"\xff\xc3", ids)
@@ -173,12 +185,16 @@ def _forms() -> Iterator[ColourForm]:
         yield form("JPEG with JFIF 444", JPEGBaseline8Bit, said, jfif(full, "444"))
         yield form("JPEG with Adobe 0", JPEGBaseline8Bit, said, jpeg(PICTURE, marker=_ADOBE_RGB))
         yield form("JPEG with Adobe 1", JPEGBaseline8Bit, said, jpeg(full, marker=_ADOBE_YCBCR))
+        late = _after_frame_header(jpeg(PICTURE, marker=_ADOBE_RGB), _ADOBE_RGB)
+        yield form("JPEG with Adobe 0 after its frame header", JPEGBaseline8Bit, said, late)
         yield form("JPEG with R, G, B", JPEGBaseline8Bit, said, jpeg(PICTURE, ids=b"RGB"))
         yield form("JPEG with r, g, b", JPEGBaseline8Bit, said, jpeg(PICTURE, ids=b"rgb"))
     for said in ("RGB", "YBR_FULL", "YBR_FULL_422"):
         yield form("lossless JPEG with R, G, B", JPEGLosslessSV1, said, _lossless(PICTURE, b"RGB"))
     for said in ("RGB", "YBR_RCT", "YBR_ICT", "YBR_FULL", "YBR_FULL_422"):
         yield form("JPEG 2000 with a transform", JPEG2000Lossless, said, _j2k(PICTURE, transformed=True))
+    for said in ("RGB", "YBR_FULL"):
+        yield form("JP2 of sYCC", JPEG2000Lossless, said, _jp2(full))
     for said in ("RGB", "YBR_RCT", "YBR_ICT"):
         yield form("JPEG 2000", JPEG2000Lossless, said, _j2k(PICTURE, transformed=False))
     yield form("JPEG 2000", JPEG2000Lossless, "YBR_FULL", _j2k(full, transformed=False))

@@ -1,7 +1,10 @@
 """Headers of JPEG, JPEG-LS and JPEG 2000 codestreams, as far as decoding depends on them."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+#: Enumerated Colourspace of a JP2 file's Colour Specification box (ISO/IEC 15444-1 I.5.3.3).
+_SYCC = b"\0\0\0\x12"
 
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -61,15 +64,15 @@ class JpegHeader:
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
-    """Read the markers up to the frame header; return None if there is no frame header."""
-    jfif, adobe = False, None
+    """Read the markers up to the first scan; return None if there is no frame header."""
+    jfif, adobe, frame = False, None, None
     position = data.find(b"\xff\xd8") + 2
     if position < 2:
         return None
     while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            return None
         marker = data[position + 1]
+        if data[position] != 0xFF or marker == 0xDA:
+            break
         if marker == 0xFF:
             position += 1
             continue
@@ -80,17 +83,16 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         body = data[position + 4 : position + 2 + length]
         if marker in _FRAMES and len(body) >= 6:
             precision, rows, columns, count = struct.unpack_from(">BHHB", body)
-            components, factors, near = tuple(body[6 : 6 + 3 * count : 3]), body[7 : 6 + 3 * count : 3], 0
-            if marker == 0xF7:
-                near = _near(data, position + 2 + length)
-            return JpegHeader(marker, precision, rows, columns, components, jfif, adobe, near, tuple(factors))
-        if marker == 0xE0 and body.startswith(b"JFIF\0"):
+            components, factors = tuple(body[6 : 6 + 3 * count : 3]), tuple(body[7 : 6 + 3 * count : 3])
+            near = _near(data, position + 2 + length) if marker == 0xF7 else 0
+            frame = JpegHeader(marker, precision, rows, columns, components, near=near, sampling=factors)
+        elif marker == 0xE0 and body.startswith(b"JFIF\0"):
             jfif = True
         # A marker shorter than Adobe's own form has no transform byte; real files have such.
         elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
             adobe = body[11]
         position += 2 + length
-    return None
+    return None if frame is None else replace(frame, jfif=jfif, adobe=adobe)
 
 
 def _near(data: bytes, position: int) -> int:
@@ -113,7 +115,7 @@ class J2kHeader:
     rows, columns, components : int
         Height, width and number of components.
     transformed : bool
-        True if a component transform was applied, whose input is RGB.
+        True if a component transform was applied, whose input is RGB, or if a JP2 file says sYCC, which codecs convert.
     reversible : bool
         True for the 5-3 wavelet; values decoded from the 9-7 wavelet differ from the originals.
     """
@@ -134,11 +136,12 @@ def read_j2k_header(data: bytes) -> J2kHeader | None:
         return None
     x1, y1, x0, y0 = struct.unpack_from(">4I", data, start + 8)
     components, depth = struct.unpack_from(">HB", data, start + 40)
-    transformed, reversible = False, True
+    reversible, box = True, data.find(b"colr\x01", 0, start)
+    transformed = box >= 0 and data[box + 7 : box + 11] == _SYCC
     position = start + 2
     while position + 14 <= len(data) and data[position] == 0xFF and data[position + 1] != 0x90:
         if data[position + 1] == 0x52:
-            transformed, reversible = data[position + 8] == 1, data[position + 13] == 1
+            transformed, reversible = transformed or data[position + 8] == 1, data[position + 13] == 1
             break
         position += 2 + struct.unpack_from(">H", data, position + 2)[0]
     precision, signed = (depth & 0x7F) + 1, bool(depth & 0x80)
