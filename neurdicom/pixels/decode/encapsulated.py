@@ -87,6 +87,17 @@ class Encapsulation:
             )
         return FrameIndex(filled, begins, frames)
 
+    @property
+    def is_regular(self) -> bool:
+        """True if all items are filled, and each frame is one of them, or begins where the offset table says."""
+        every, frames = self.items, self._form.frames
+        if self._table.offset == self._layout.pixel_offset or not every.lengths.all():
+            return False
+        if not len(self._offsets):
+            return len(every) == frames
+        starts = find_starts(self._offsets, every, self._base)
+        return starts is not None and len(starts) == frames
+
     @cached_property
     def items(self) -> Fragments:
         """All items after the Basic Offset Table."""
