@@ -47,6 +47,8 @@ SAYS: list[tuple[str, str, str, Any]] = [
     ("dicom-headers", "16 KiB (binary numbers)", "dicom.codec.dictionary:NUMBERS_LIMIT", 16 * KIB),
     ("dicom-headers", "1 MiB (text)", "dicom.codec.dictionary:TEXT_LIMIT", MIB),
     ("dicom-headers", "past 16 MiB of kept values", "dicom.codec.scan:MAX_KEPT", 16 * MIB),
+    ("dicom-headers", "may have 4,194,304 items", "dicom.codec.scan:MAX_ITEMS", 4_194_304),
+    ("dicom-headers", "384 MiB of text in a sequence", "dicom.codec.scan:MAX_TEXT", 384 * MIB),
     ("dicom-headers", "up to 4,194,304 of them", "dicom.codec.pixel_end:MAX_FRAGMENTS", 4_194_304),
     ("dimse", "128 KiB at a time", "dimse.ul.exchange:LARGEST_PDU", 128 * KIB),
     ("ingest", "files over 1 MiB are spilled", "archive.ingest.service:HELD_BYTES", MIB),

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurdicom.dicom.codec.scan import MAX_ITEMS
 from neurdicom.dicom.codec.stream import MAX_DEPTH
 from neurdicom.dicom.header import Header, Layout
 from neurdicom.dicom.part10 import read_header
@@ -214,12 +213,6 @@ def test_nesting_up_to_the_limit_and_past_it(read: Read) -> None:
         read(nested(MAX_DEPTH + 1))
     with pytest.raises(Malformed):
         read(w.file(w.dataset(w.sequence(0x00081115, undefined=True)[:12] * 5000)))
-
-
-def test_too_many_items_are_refused(read: Read) -> None:
-    w = ElementWriter()
-    with pytest.raises(Malformed, match="items"):
-        read(w.file(w.dataset(w.sequence(0x00081115, w.item(b"") * (MAX_ITEMS + 1)))))
 
 
 def test_an_icon_is_not_the_image(read: Read) -> None:

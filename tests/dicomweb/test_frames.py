@@ -9,10 +9,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
-from pydicom.uid import ExplicitVRBigEndian, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, ExplicitVRBigEndian, JPEGLSLossless, RLELossless, generate_uid
 
 from neurdicom.dicom.codec.transfer_syntaxes import FRAME_MEDIA_TYPES, NATIVE
-from tests.support.dicomweb.web import StoredFile, Web, parts_of
+from neurdicom.pixels.encode.codecs import ENCODERS
+from tests.support.dicomweb.web import StoredFile, Web, dataset_of, parts_of
 from tests.support.files import dicom_file
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -289,3 +290,51 @@ def test_more_frames_than_there_are_take_no_memory(web: Web, syntax: Any) -> Non
     web.get(path + "/frames/2147483647", status=406)
     assert len(parts_of(web.get(path + "/frames/1"))) == 1
     web.get(path + "/thumbnail", "image/png", status=406)
+
+
+def compressed_file(value: bytes, syntax: UID, **elements: Any) -> bytes:
+    """A file of a study of its own with encapsulated Pixel Data."""
+    own = {name: generate_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+    ds = pydicom.dcmread(BytesIO(dicom_file(**{**own, "PatientID": own["StudyInstanceUID"], **elements})))
+    ds.PixelData = value
+    ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
+    ds.file_meta.TransferSyntaxUID = syntax
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+def test_decoded_frames_lie_as_the_metadata_say(web: Web, planar: int) -> None:
+    """Planar Configuration counts for what is decoded: frames, the whole value, and converted files."""
+    rgb = np.arange(2 * 6 * 8 * 3, dtype="u1").reshape(2, 6, 8, 3)
+    frames = [ENCODERS[RLELossless].encode(frame, 8, True) for frame in rgb]
+    colour = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": planar}
+    file = compressed_file(encapsulate(frames), RLELossless, Rows=6, Columns=8, NumberOfFrames=2, **colour)
+    path = web.store(file)
+    (metadata,) = web.get(f"{path}/metadata").json()
+    assert metadata["00280006"]["Value"] == [planar]
+    lying = rgb.transpose(0, 3, 1, 2) if planar else rgb
+    accept = f'multipart/related; type="{OCTETS}"; transfer-syntax={EXPLICIT}'
+    assert [content for _, content in parts_of(web.get(f"{path}/frames", accept))] == [each.tobytes() for each in lying]
+    whole = web.get(path, f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}')
+    ds = dataset_of(parts_of(whole)[0][1])
+    assert (ds.PlanarConfiguration, ds.PixelData) == (planar, lying.tobytes())
+
+
+@pytest.mark.parametrize("table", [(0, 0, 0), (0, 0xFFFFFFF0, 4), (8, 0, 16)])
+def test_an_offset_table_that_lies(web: Web, table: tuple[int, ...]) -> None:
+    """Frames as stored, decoded, shown and converted are the same ones."""
+    frames = [np.full((4, 4), 40 * number, "u1") for number in range(3)]
+    streams = [ENCODERS[JPEGLSLossless].encode(frame, 8, True) for frame in frames]
+    value = encapsulate(streams, has_bot=True)
+    value = value[:8] + np.asarray(table, "<u4").tobytes() + value[20:]
+    path = web.store(compressed_file(value, JPEGLSLossless, NumberOfFrames=3))
+    for number, (frame, stream) in enumerate(zip(frames, streams, strict=True), 1):
+        accept = f'multipart/related; type="{OCTETS}"; transfer-syntax='
+        ((_, stored),) = parts_of(web.get(f"{path}/frames/{number}", f"{accept}*"))
+        assert stored.rstrip(b"\0") == stream.rstrip(b"\0")
+        ((_, decoded),) = parts_of(web.get(f"{path}/frames/{number}", f"{accept}{EXPLICIT}"))
+        assert decoded == frame.tobytes()
+    whole = web.get(path, f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}')
+    assert dataset_of(parts_of(whole)[0][1]).PixelData == b"".join(frame.tobytes() for frame in frames)

@@ -26,9 +26,11 @@ from neurdicom.dicom.codec.stream import (
 from neurdicom.dicom.codec.value_readers import as_little_endian
 from neurdicom.errors import Malformed
 
-#: Elements of one dataset or item, and items of one header; more are refused.
+#: Elements of one dataset or item, items of one header, and bytes of a sequence in the JSON model; more are refused. A
+#: sparse slide (PS3.3 C.7.6.17.3) has four items and 400 bytes for each of its frames, or more.
 MAX_ELEMENTS = 1 << 14
-MAX_ITEMS = 1 << 19
+MAX_ITEMS = 1 << 22
+MAX_TEXT = 384 * 1024 * 1024
 #: Bytes of a header that are kept; past them values longer than SHORT are named, not kept.
 MAX_KEPT = 16 * 1024 * 1024
 SHORT = 64
@@ -273,6 +275,8 @@ class Scanner(ElementStream):
             written = orjson.dumps(item.out, option=orjson.OPT_SORT_KEYS)
             text += b"," if count else b"["
             text += written
+            if len(text) > MAX_TEXT:
+                raise Malformed(f"more than {MAX_TEXT} bytes of items, at {self.at(element, pos)}")
             count += 1
             if level.depth == 0:
                 self._is_full(len(written))

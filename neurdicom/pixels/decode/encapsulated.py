@@ -58,6 +58,8 @@ class Encapsulation:
         NotAvailable
             The frame is missing, or the file does not tell which fragments belong to which frame.
         """
+        if self._form.frames == 1 and (only := self._find_only()) is not None:
+            return [only]
         found = self._between(index) if self._is_table_trusted else []
         return found or self.index.places(index)
 
@@ -87,6 +89,17 @@ class Encapsulation:
             )
         return FrameIndex(filled, begins, frames)
 
+    @property
+    def is_regular(self) -> bool:
+        """True if all items are filled, and each frame is one of them, or begins where the offset table says."""
+        every, frames = self.items, self._form.frames
+        if self._table.offset == self._layout.pixel_offset or not every.lengths.all():
+            return False
+        if not len(self._offsets):
+            return len(every) == frames
+        starts = find_starts(self._offsets, every, self._base)
+        return starts is not None and len(starts) == frames
+
     @cached_property
     def items(self) -> Fragments:
         """All items after the Basic Offset Table."""
@@ -113,6 +126,13 @@ class Encapsulation:
             return False
         last = read_item(self._source, self._base + int(self._offsets[-1]), self._end)
         return last is not None and last.length > 0
+
+    def _find_only(self) -> Fragment | None:
+        """Find the item of a value that has only one, the usual case of single frames."""
+        first = read_item(self._source, self._base, self._end)
+        if first is None or not first.length:
+            return None
+        return first if read_item(self._source, first.offset + first.length, self._end) is None else None
 
     def _between(self, index: int) -> list[Fragment]:
         """Find the items from an offset of the table to the next; none where the table doesn't point at items."""

@@ -69,17 +69,20 @@ def _is_element(source: ByteSource, offset: int, number: int, length: int) -> bo
     return head[:4] == struct.pack("<HH", 0x7FE0, number) and head[6:] == struct.pack("<HI", 0, length)
 
 
-def is_rising(offsets: Offsets) -> bool:
-    """Tell whether each offset is greater than the one before, by an item's head at least, and the first is 0."""
+def is_rising(offsets: Offsets, least: int = HEAD) -> bool:
+    """Tell whether each offset is greater than the one before by so many bytes at least, and the first is 0.
+
+    By default an item's head: that of an empty one.
+    """
     if not len(offsets) or offsets[0] != 0:
         return False
-    # Compared before they are subtracted: the numbers have no sign.
-    return bool((offsets[1:] > offsets[:-1]).all() and (np.diff(offsets) >= HEAD).all())
+    # Numbers past 2^63 become negative, or lie far outside the file.
+    return len(offsets) == 1 or int(np.diff(offsets.view("i8")).min()) >= least
 
 
 def is_plausible(offsets: Offsets, frames: int) -> bool:
     """Tell whether a table alone, without a look at the items, leaves no doubt where a frame lies."""
-    return len(offsets) == frames and is_rising(offsets) and bool((np.diff(offsets) > _LEAST_GAP).all())
+    return len(offsets) == frames and is_rising(offsets, _LEAST_GAP)
 
 
 def find_starts(offsets: Offsets, fragments: Fragments, base: int) -> Offsets | None:

@@ -20,6 +20,7 @@ from neurdicom.dicom.edits.apply import edit_dataset
 from neurdicom.dicom.geometry.planes import describe_volume
 from neurdicom.errors import Invalid, NotAvailable, NotFound, PluginFailed
 from neurdicom.pixels.decode.image_pixel import as_layout
+from neurdicom.pixels.decode.pydicom_tables import mend_tables
 from neurdicom.pixels.encode.arrays import describe, encode
 from neurdicom.pixels.encode.formats import MEDIA_TYPES, SHOWING_ONE, WHOLE_SAMPLES
 from neurdicom.pixels.planes import planes_of
@@ -63,6 +64,7 @@ def _dataset(one: Mapping[str, Any], defer: int | None) -> Dataset:
         ds = dcmread(one["path"], force=True, defer_size=defer)
     except FileNotFoundError as error:
         raise NotFound("the file of this instance is gone") from error
+    mend_tables(ds, one["path"], as_layout(one["layout"]) if "layout" in one else None)
     if one.get("edits"):
         edit_dataset(ds, one["edits"])
     return ds

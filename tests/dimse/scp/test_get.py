@@ -9,11 +9,12 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
+from tests.support.dicom.files import ElementWriter
 from tests.support.dimse.remotes import (
     STUDY_GET,
     associated,
@@ -152,3 +153,18 @@ def test_a_requestor_that_goes_away(server: Server) -> None:
     with asking(server, receiver, SecondaryCaptureImageStorage) as assoc:
         final, _ = list(assoc.send_c_get(identifier("STUDY", **STUDY), STUDY_GET))[-1]
     assert (final.Status, len(receiver.received)) == (0x0000, 4)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, "1.2.840.10008.1.2.4.80"])
+def test_elements_after_pixel_data_are_sent(server: Server, syntax: str) -> None:
+    """Also where the file is converted for the requestor."""
+    w = ElementWriter()
+    study = f"{ROOT}.77"
+    dataset = w.dataset() + w.image() + w.element(0xCB0D0010, "LO", "SOMEBODY") + w.element(0xCB0D1011, "SH", "kept")
+    upload(server, w.file(dataset.replace(w.ids(), w.ids(study, f"{study}.1"))))
+    receiver = StoreReceiver()
+    with asking(server, receiver, CTImageStorage, syntaxes=[syntax]) as assoc:
+        *_, (final, _) = assoc.send_c_get(identifier("STUDY", StudyInstanceUID=study), STUDY_GET)
+    assert final.Status == 0x0000
+    (ds,) = receiver.received
+    assert ds[0xCB0D1011].value in ("kept", b"kept")

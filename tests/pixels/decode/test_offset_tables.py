@@ -11,10 +11,12 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
+from neurdicom.pixels.decode.pydicom_decoder import register_codecs
 from neurdicom.pixels.decode.stored import find_frames
 from neurdicom.pixels.encode.codecs import ENCODERS
 from neurdicom.pixels.encode.transcode import transcode
 from neurdicom.pixels.pipeline import load_stored
+from neurdicom.workers.loaders.results import dataset_of
 from tests.support.pixel_files import layout_of, make_file
 
 FRAMES = np.random.default_rng(6).integers(0, 4096, (4, 12, 10)).astype("u2")
@@ -118,6 +120,27 @@ def check(found: tuple[Path, Layout], frames: Sequence[np.ndarray[Any, Any]], tm
 @pytest.mark.parametrize(("items", "table"), [case[1:] for case in TABLES], ids=[case[0] for case in TABLES])
 def test_basic_offset_tables(tmp_path: Path, items: list[bytes], table: list[int]) -> None:
     check(store(tmp_path / "a.dcm", value(items, table)), list(FRAMES), tmp_path)
+
+
+@pytest.mark.parametrize(("items", "table"), [case[1:] for case in TABLES], ids=[case[0] for case in TABLES])
+@pytest.mark.parametrize("extended", [None, [0, 0, 0, 0], WHOLE])
+def test_python_plugins_see_the_same_frames(
+    tmp_path: Path, items: list[bytes], table: list[int], extended: list[int] | None
+) -> None:
+    """By `ds.pixel_array`, which pydicom's own reading of the table would join."""
+    elements: dict[str, Any] = {} if extended is None else {"ExtendedOffsetTable": struct.pack("<4Q", *extended)}
+    if extended is not None:
+        elements["ExtendedOffsetTableLengths"] = struct.pack("<4Q", *map(len, (A, B, C, D)))
+    path, layout = store(tmp_path / "a.dcm", value(items, table), **elements)
+    register_codecs()
+    for arguments in ({"path": str(path)}, {"path": str(path), "layout": layout.to_document()}):
+        assert np.array_equal(dataset_of(arguments).pixel_array, FRAMES)
+
+
+def test_a_regular_value_stays_as_it_is(tmp_path: Path) -> None:
+    data = value([A, B, C, D], WHOLE)
+    path, _ = store(tmp_path / "a.dcm", data)
+    assert dataset_of({"path": str(path)}).PixelData == data.removesuffix(b"\xfe\xff\xdd\xe0\0\0\0\0")
 
 
 @pytest.mark.parametrize(("items", "table"), [case[1:] for case in TABLES], ids=[case[0] for case in TABLES])
