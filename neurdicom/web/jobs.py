@@ -18,7 +18,13 @@ from neurdicom.web.schemas import json_answer
 _TIME = {"type": ["string", "null"], "format": "date-time"}
 _TOLD = {
     "type": "object",
-    "properties": {"instance": {"type": ["string", "null"]}, "reason": STRING, "attempts": INTEGER},
+    "properties": {
+        "study": {**STRING, "description": "Id of the study, where it is known."},
+        "series": {**STRING, "description": "Id of the series, where it is known."},
+        "instance": {"type": ["string", "null"]},
+        "reason": STRING,
+        "attempts": INTEGER,
+    },
 }
 _JOB: dict[str, Any] = {
     "type": "object",
@@ -58,7 +64,8 @@ _JOB: dict[str, Any] = {
         "errors": {
             "type": "array",
             "items": _TOLD,
-            "description": "The first failures, at most 100 (5 in lists); `instance` is null for a whole node.",
+            "description": "The first failures, at most 100 (5 in lists); `instance` is null where a "
+            "whole series, study or node failed.",
         },
     },
 }
