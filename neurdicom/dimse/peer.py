@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from neurdicom.dimse.retrievals import Retrieval, RetrievalRegistry
 from neurdicom.errors import Invalid, PeerFailed
 from neurdicom.nodes.commitment import CommitmentReport, Reporter
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
+from neurdicom.nodes.piecewise import instances_below, retrieve_piecewise
 from neurdicom.nodes.requested import matches_of_query
 from neurdicom.nodes.transfer import TransferService
 
@@ -92,19 +94,43 @@ class DimsePeer(Peer, Reporter):
     async def retrieve(
         self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
     ) -> AsyncIterator[Progress]:
-        """Retrieve from a node: by C-MOVE if this server listens for DIMSE and the node allows it, else C-GET."""
+        """Retrieve from a node: by C-MOVE if this server listens for DIMSE and the node allows it, else C-GET.
+
+        What a node fails to send of a whole is asked for again, instance by instance.
+        """
         chosen = method or node.retrieve or ("C-MOVE" if self._settings.dimse_port else "C-GET")
         if chosen == "WADO-RS":
             raise Invalid("method is WADO-RS; C-MOVE or C-GET is expected for a DIMSE node", field="method")
         if chosen == "C-MOVE" and not self._settings.dimse_port:
             raise Invalid("C-MOVE needs this server to listen for DIMSE (dimse_port); C-GET does not", field="method")
-        keys = {tag: {"vr": dictionary_vr(int(tag, 16)), "Value": [value]} for tag, value in _tags(ids).items()}
         verb = "move" if chosen == "C-MOVE" else "get"
         with self._retrievals.begin(node, ids) as retrieval:
-            arguments = {"level": level.value, "keys": keys, "message_id": retrieval.number}
-            async with aclosing(self._events(node, verb, **arguments)) as events:
-                async for progress in _with_refused(events, retrieval):
+            pieces = retrieve_piecewise(
+                self._retrieved(node, verb, level, ids, retrieval),
+                retrieval.stored,
+                partial(instances_below, partial(self.find, node), level, ids),
+                partial(self._fetched, node, verb),
+            )
+            async with aclosing(pieces):
+                async for progress in pieces:
                     yield progress
+
+    async def _fetched(self, node: Node, verb: str, ids: Mapping[str, str]) -> AsyncGenerator[Progress, None]:
+        """Retrieve one instance."""
+        with self._retrievals.begin(node, ids) as retrieval:
+            async with aclosing(self._retrieved(node, verb, Level.INSTANCE, ids, retrieval)) as steps:
+                async for progress in steps:
+                    yield progress
+
+    async def _retrieved(
+        self, node: Node, verb: str, level: Level, ids: Mapping[str, str], retrieval: Retrieval
+    ) -> AsyncGenerator[Progress, None]:
+        """Retrieve an entity by one request."""
+        keys = {tag: {"vr": dictionary_vr(int(tag, 16)), "Value": [value]} for tag, value in _tags(ids).items()}
+        arguments = {"level": level.value, "keys": keys, "message_id": retrieval.number}
+        async with aclosing(self._events(node, verb, **arguments)) as events:
+            async for progress in _with_refused(events, retrieval):
+                yield progress
 
     async def report(self, node: Node, report: CommitmentReport) -> None:
         """Report on a request for storage commitment by N-EVENT-REPORT."""
@@ -126,7 +152,14 @@ class DimsePeer(Peer, Reporter):
 async def _with_refused(events: AsyncIterator[Any], retrieval: Retrieval) -> AsyncIterator[Progress]:
     """Convert a node's reports to progress, which also names the instances that were refused, each once."""
     told = 0
-    event: dict[str, Any] = {"completed": 0, "failed": 0, "warned": 0, "total": None, "retryable": False}
+    event: dict[str, Any] = {
+        "completed": 0,
+        "failed": 0,
+        "warned": 0,
+        "total": None,
+        "retryable": False,
+        "answer": None,
+    }
     try:
         async for event in events:
             refused = retrieval.refused[:]
@@ -146,7 +179,8 @@ def _progress(event: Mapping[str, Any], refused: int, instance: str | None, reas
     uncounted = max(0, refused - event["failed"])
     done = max(0, event["completed"] - uncounted)
     failed = event["failed"] + event["completed"] - done
-    return Progress(done, failed, event["warned"], event["total"], instance, reason, event["retryable"] and not refused)
+    retryable = event["retryable"] and not refused
+    return Progress(done, failed, event["warned"], event["total"], instance, reason, retryable, answer=event["answer"])
 
 
 def _tags(ids: Mapping[str, str]) -> dict[str, str]:

@@ -38,12 +38,15 @@ class Retrieval:
         AE title of the node.
     refused : list of RefusedInstance
         The instances that were refused, in the order of arrival.
+    stored : set of str
+        SOP Instance UIDs of those that were stored.
     """
 
     def __init__(self, number: int, node: Node, ids: Mapping[str, str]) -> None:
         self.number = number
         self.ae_title = node.ae_title
         self.refused: list[RefusedInstance] = []
+        self.stored: set[str] = set()
         self._node = node.name
         self._entity = RequestedEntity(ids)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from neurdicom.jobs.runner import ItemOutcome
+from neurdicom.jobs.runner import Failure, ItemOutcome
 
 #: Most items in one document.
 CHUNK = 500
@@ -40,7 +40,7 @@ class Chunk:
     attempts : dict of int to int
         Attempts at items that failed.
     failures : dict of int to list
-        Instance, reason and code of the error, of items that failed.
+        Instance, reason, code of the error, series and study, of items that failed.
     results : dict of int to Mapping
         Results that the runner keeps of items that are done.
     """
@@ -86,7 +86,9 @@ class Chunk:
         if outcome.failed:
             self.attempts[index] = self.attempts.get(index, 0) + 1
             found = outcome.failures[:_MAX_FAILURES]
-            self.failures[index] = [[one.instance, one.reason[:_MAX_REASON], one.code] for one in found]
+            self.failures[index] = [
+                [one.instance, one.reason[:_MAX_REASON], one.code, one.series, one.study] for one in found
+            ]
         else:
             self.failures.pop(index, None)
             if outcome.result is not None:
@@ -108,9 +110,10 @@ class Chunk:
         """List the failures of an item, as the record of a job has them."""
         attempts = self.attempts.get(index, 1)
         described = []
-        for instance, reason, *code in self.failures.get(index, []):
-            one: dict[str, Any] = {"instance": instance, "reason": reason, "attempts": attempts}
-            described.append(one | ({"code": code[0]} if code and code[0] else {}))
+        for instance, reason, *rest in self.failures.get(index, []):
+            code, series, study = (*rest, None, None, None)[:3]
+            failure = Failure(instance, reason or "", code or "", series, study)
+            described.append({**failure.to_api(), "attempts": attempts})
         return described
 
     def state(self, index: int) -> str:

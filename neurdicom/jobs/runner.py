@@ -29,11 +29,31 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Reason why an instance of an item failed, or was changed; `code` is that of the error, where there was one."""
+    """Reason why an instance of an item failed, or was changed.
+
+    Attributes
+    ----------
+    instance : str or None
+        The instance; None where all of the series, the study or the node failed.
+    reason : str
+        What went wrong, or what was changed.
+    code : str
+        That of the error, where there was one.
+    series, study : str or None
+        Where the instance belongs, as far as it is known.
+    """
 
     instance: str | None
     reason: str
     code: str = ""
+    series: str | None = None
+    study: str | None = None
+
+    def to_api(self) -> dict[str, Any]:
+        """Return the failure as the record of a job has it; what is not known is left out."""
+        known = {"study": self.study, "series": self.series, "code": self.code}
+        named = {"instance": self.instance, "reason": self.reason}
+        return named | {name: value for name, value in known.items() if value}
 
 
 @dataclass(frozen=True, slots=True)

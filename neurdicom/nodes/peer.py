@@ -66,6 +66,10 @@ class Progress:
         Why that one failed, or what was changed; None for plain success.
     retryable : bool
         Whether trying that one again may help.
+    series, study : str or None
+        Series and study of that one, where they are known.
+    answer : str or None
+        Final answer of a node that failed to send some instances and named none of them.
     """
 
     done: int = 0
@@ -75,6 +79,9 @@ class Progress:
     instance: str | None = None
     reason: str | None = None
     retryable: bool = False
+    series: str | None = None
+    study: str | None = None
+    answer: str | None = None
 
 
 class StoredFiles(typing.Protocol):

@@ -12,7 +12,7 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.named_keys import parse_keys
 from neurdicom.errors import Invalid
 from neurdicom.jobs import Job, JobQueue
-from neurdicom.nodes.request_schemas import DEFAULT_MATCHES, FIND, LEVELS, RETRIEVAL, SENDING, UNIQUE_KEYS
+from neurdicom.nodes.request_schemas import DEFAULT_MATCHES, ENTITIES, FIND, LEVELS, RETRIEVAL, SENDING, UNIQUE_KEYS
 from neurdicom.nodes.schemas import METHODS
 from neurdicom.nodes.transfer_jobs import Peers, ids_of
 from neurdicom.security.access import Principal
@@ -103,7 +103,8 @@ class RemoteService:
             Name of the node.
         request : Mapping
             `level`; `ids`: objects of unique keys by keyword (`StudyInstanceUID` and so on), or one such, at the level
-            of patients and studies also plain ids; `method`, optional.
+            of patients and studies also plain ids; or `query`: keys as for `find`, none of them for all; `method`,
+            optional. Of several ids those that are wrong fail beside the others.
         by : Principal
             The user whose job it is.
 
@@ -115,18 +116,43 @@ class RemoteService:
             A field is wrong; it is named.
         """
         checked = RETRIEVAL.check(request)
-        level, ids, method = LEVELS[checked["level"].upper()], checked["ids"], checked.get("method")
+        level, method = LEVELS[checked["level"].upper()], checked.get("method")
         node, _ = await self._peers.find(name)
         if method is not None and method not in METHODS[node.protocol]:
             choices = " or ".join(METHODS[node.protocol])
             raise Invalid(f"method is {method!r}; a {node.protocol} node has {choices}", field="method")
-        wanted = [_unique_keys(level, one) for one in (ids if isinstance(ids, list) else [ids])]
-        job = {"node": node.name, "level": level.value, "ids": wanted}
+        job: dict[str, Any] = {"node": node.name, "level": level.value}
+        if "query" in checked:
+            query = FIND.check({"level": checked["level"], "query": checked["query"]})["query"]
+            job["query"] = await asyncio.to_thread(parse_keys, query or {})
+        else:
+            job |= await asyncio.to_thread(_sorted_out, checked, level)
         return await self._jobs.submit("retrieve", job | ({"method": method} if method else {}), by=by)
 
 
 def _all_tags(matches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [to_tags(match) for match in matches]
+
+
+def _sorted_out(checked: Mapping[str, Any], level: Level) -> dict[str, Any]:
+    """Sort the ids of a request into unique keys and wrong ones. Raises `Invalid` if all are wrong."""
+    ids = checked["ids"]
+    try:
+        ENTITIES.check(checked)
+        return {"ids": [_unique_keys(level, one) for one in (ids if isinstance(ids, list) else [ids])]}
+    except Invalid:
+        if not isinstance(ids, list) or len(ids) == 1:
+            raise
+    right: list[dict[str, str]] = []
+    wrong: list[dict[str, Any]] = []
+    for given in ids:
+        try:
+            ENTITIES.check({"level": checked["level"], "ids": [given]})
+        except Invalid as error:
+            wrong.append({"given": given, "error": str(error)})
+        else:
+            right.append(_unique_keys(level, given))
+    return {"ids": right, "wrong": wrong}
 
 
 def _unique_keys(level: Level, given: str | Mapping[str, str]) -> dict[str, str]:

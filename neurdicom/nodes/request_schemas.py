@@ -66,6 +66,12 @@ def _keys_schema(depth: int = 0) -> dict[str, Any]:
     }
 
 
+_QUERY = {
+    "description": "Query keys by keyword or tag: a value, a list of values, null, or an object of keys (a sequence). "
+    f"At most {MOST_KEYS} keys in an object, {MOST_KEYS_IN_ALL} in all, and sequences {DEEPEST} deep.",
+    "anyOf": [_keys_schema(), {"type": "null"}],
+}
+
 FIND = Declaration(
     {
         "type": "object",
@@ -73,12 +79,7 @@ FIND = Declaration(
         "additionalProperties": False,
         "properties": {
             "level": _LEVEL,
-            "query": {
-                "description": "Query keys by keyword or tag: a value, a list of values, null, or an object of keys "
-                f"(a sequence). At most {MOST_KEYS} keys in an object, {MOST_KEYS_IN_ALL} in all, and sequences "
-                f"{DEEPEST} deep.",
-                "anyOf": [_keys_schema(), {"type": "null"}],
-            },
+            "query": _QUERY,
             "limit": {"type": "integer", "minimum": 1, "maximum": MAX_MATCHES, "default": DEFAULT_MATCHES},
             "fuzzy": {
                 **_BOOLEAN,
@@ -90,6 +91,9 @@ FIND = Declaration(
     alone=("query",),
     most=MOST_KEYS_IN_ALL,
 )
+
+#: Types of ids as they may be given, right or wrong.
+_GIVEN = ["string", "object", "number", "null"]
 
 _PATIENT_ID = {
     "type": "string",
@@ -108,35 +112,58 @@ def _unique_keys_schemas(level: Level) -> list[dict[str, Any]]:
     return [by_name] if len(keys) > 1 else [by_name, properties[keys[0]]]
 
 
-def _retrieval_schema(level: Level) -> dict[str, Any]:
+def _retrieval_schema(level: Level, *, strict: bool) -> dict[str, Any]:
     one = _unique_keys_schemas(level)
     names = " and ".join(UNIQUE_KEYS[level])
     expected = f"An object with {names}{', or just that' if len(one) > 1 else ''}"
     item = {"description": f"{expected}.", "anyOf": one}
     several = {"type": "array", "minItems": 1, "maxItems": MAX_IDS, "items": item}
+    some = {
+        "description": "A list in which some are right; those that are something else fail beside them.",
+        **{"type": "array", "minItems": 2, "maxItems": MAX_IDS, "items": {"type": _GIVEN}, "contains": item},
+    }
     return {
         "additionalProperties": False,
         "properties": {
             "level": word_text([name for name, named in LEVELS.items() if named is level]),
-            "ids": {"description": f"{expected}; or a list of such.", "anyOf": [*one, several]},
+            "ids": {
+                "description": f"{expected}; or a list of such.",
+                "anyOf": [*one, several, *([] if strict else [some])],
+            },
+            "query": _QUERY,
             "method": {"enum": [*METHODS["DIMSE"], *METHODS["DICOMWEB"], None], "description": HOW},
         },
     }
 
 
-RETRIEVAL = Declaration(
-    {
-        "type": "object",
-        "required": ["level", "ids"],
-        "description": "`ids` holds the unique keys of the entity at its level and above, `{StudyInstanceUID, "
-        "SeriesInstanceUID, ...}`, or a list of such objects; at the levels PATIENT and STUDY plain ids are allowed, "
-        "too.",
-        "examples": [{"level": "STUDY", "ids": ["1.2.840.113619.2.1"]}],
-        "properties": {"level": _LEVEL},
-        "oneOf": [_retrieval_schema(level) for level in Level],
-        CHOSEN_BY: "level",
-    }
-)
+def _retrieval(*, strict: bool) -> Declaration:
+    return Declaration(
+        {
+            "type": "object",
+            "required": ["level"],
+            "description": "`ids` holds the unique keys of the entity at its level and above, `{StudyInstanceUID, "
+            "SeriesInstanceUID, ...}`, or a list of such objects; at the levels PATIENT and STUDY plain ids are "
+            "allowed, too. In place of it `query` has keys, as for find: what the node finds by them is retrieved, and "
+            "all that it has if there are none.",
+            "examples": [{"level": "STUDY", "ids": ["1.2.840.113619.2.1"]}, {"level": "STUDY", "query": {}}],
+            "properties": {"level": _LEVEL},
+            "oneOf": [_retrieval_schema(level, strict=strict) for level in Level],
+            "allOf": [
+                {
+                    "description": "either ids or query",
+                    "oneOf": [{"required": ["ids"]}, {"required": ["query"]}],
+                    NAMED: "ids",
+                }
+            ],
+            CHOSEN_BY: "level",
+        },
+        alone=("query",),
+    )
+
+
+#: A retrieval. Wrong ids among several are refused one by one, by `ENTITIES`.
+RETRIEVAL = _retrieval(strict=False)
+ENTITIES = _retrieval(strict=True)
 
 _KINDS = ("studies", "series", "instances", "patients")
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any, cast
 
 from neurdicom.archive.selection import MANY, Selection, Selector
@@ -12,10 +13,20 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.errors import NeurdicomError, NotFound, PeerFailed
 from neurdicom.jobs import Failure, Item, ItemOutcome, Job, Runner
 from neurdicom.nodes.peer import Node, Peer, Progress
+from neurdicom.nodes.request_schemas import UNIQUE_KEYS
 from neurdicom.nodes.service import NodeService
+from neurdicom.nodes.walk import find_all
 
 #: Most failures, and most warnings, that are kept of one item.
 _MAX_REASONS = 20
+
+_TAGS = {
+    "PatientID": "00100020",
+    "StudyInstanceUID": "0020000D",
+    "SeriesInstanceUID": "0020000E",
+    "SOPInstanceUID": "00080018",
+}
+_NOTHING = Progress()
 
 
 class Peers:
@@ -53,6 +64,7 @@ class SendRunner(Runner):
     """Runner that sends instances; an item is the key of one."""
 
     def __init__(self, catalog: Catalog, peers: Peers) -> None:
+        self._catalog = catalog
         self._selector = Selector(catalog)
         self._peers = peers
 
@@ -73,23 +85,29 @@ class SendRunner(Runner):
             async for now in progress:
                 place = places.pop(now.instance or "", None)
                 if place is not None:
-                    yield _sent(place, before, now)
+                    yield await self._sent(place, before, now)
                     if stop.is_set():
                         return
                 before = now
 
-
-def _sent(place: int, before: Progress, now: Progress) -> ItemOutcome:
-    reasons = (Failure(now.instance, now.reason or "the node gave no reason"),)
-    if now.failed > before.failed:
-        return ItemOutcome(place, failed=1, failures=reasons, retryable=now.retryable)
-    if now.warned > before.warned:
+    async def _sent(self, place: int, before: Progress, now: Progress) -> ItemOutcome:
+        """Make the outcome of an instance; series and study are named where it failed or was changed."""
+        if now.failed <= before.failed and now.warned <= before.warned:
+            return ItemOutcome(place, done=1)
+        found = await self._catalog.get(Level.INSTANCE, now.instance or "")
+        series, study = (found["series"], found["study"]) if found else (None, None)
+        reason = now.reason or "the node gave no reason"
+        reasons = (Failure(now.instance, reason, series=series, study=study),)
+        if now.failed > before.failed:
+            return ItemOutcome(place, failed=1, failures=reasons, retryable=now.retryable)
         return ItemOutcome(place, done=1, warned=1, warnings=reasons)
-    return ItemOutcome(place, done=1)
 
 
 class RetrieveRunner(Runner):
-    """Runner that retrieves entities; an item is the unique keys of one (`level`, and keyword to value)."""
+    """Runner that retrieves entities; an item is the unique keys of one (`level`, and keyword to value).
+
+    An item with `error` is what a request names and can't be asked for.
+    """
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
@@ -98,7 +116,9 @@ class RetrieveRunner(Runner):
         """Yield the requested entities; over DICOMweb their series, so that little is repeated after a failure."""
         node, peer = await self._peers.of_job(job)
         level = Level(job.request["level"])
-        for ids in job.request["ids"]:
+        for wrong in job.request.get("wrong", ()):
+            yield Item({"level": level.value, **wrong}, 1)
+        for ids in await _requested(node, peer, level, job.request):
             if node.protocol == "DICOMWEB" and level in (Level.PATIENT, Level.STUDY):
                 series = await _series_of(node, peer, ids)
                 for item in series:
@@ -112,7 +132,11 @@ class RetrieveRunner(Runner):
         node, peer = await self._peers.of_job(job)
         method = job.request.get("method")
         for place, item in enumerate(items):
-            tally = _Tally(place)
+            if "error" in item:
+                failure = Failure(None, item["error"], series=_named(item, "Series"), study=_named(item, "Study"))
+                yield ItemOutcome(place, failed=1, failures=(failure,))
+                continue
+            tally = _Tally(place, item["ids"])
             progress = cast(
                 AsyncGenerator[Progress, None],
                 peer.retrieve(node, Level(item["level"]), item["ids"], method=method),
@@ -126,9 +150,31 @@ class RetrieveRunner(Runner):
             except NeurdicomError as error:
                 yield tally.broken(error)
             else:
-                yield tally.whole()
+                yield tally.whole(node)
             if stop.is_set():
                 return
+
+
+async def _requested(node: Node, peer: Peer, level: Level, request: Mapping[str, Any]) -> list[dict[str, str]]:
+    """List the unique keys of the entities that a request names, or that match its query. Raises `PeerFailed`."""
+    ids: list[dict[str, str]] = list(request.get("ids") or ())
+    if "query" not in request:
+        return ids
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for match in await find_all(partial(peer.find, node), level, request["query"]):
+        one = {name: str(_first(match, _TAGS[name]) or "") for name in UNIQUE_KEYS[level]}
+        if all(one.values()):
+            found.setdefault(tuple(one.values()), one)
+    if not found:
+        raise PeerFailed(f"{node.name} has nothing at this level that matches the query", retryable=False)
+    return [*ids, *found.values()]
+
+
+def _named(item: Mapping[str, Any], entity: str) -> str | None:
+    """Return the UID of the study or series that a wrong item names, where it is a text."""
+    given = item.get("given")
+    value = given.get(f"{entity}InstanceUID") if isinstance(given, Mapping) else given if entity == "Study" else None
+    return value if isinstance(value, str) and value else None
 
 
 async def _series_of(node: Node, peer: Peer, ids: Mapping[str, str]) -> list[Item]:
@@ -175,8 +221,9 @@ def _first(match: Mapping[str, Any], tag: str) -> Any:
 class _Tally:
     """Counts and failures of one entity while it is retrieved."""
 
-    def __init__(self, place: int) -> None:
+    def __init__(self, place: int, ids: Mapping[str, str]) -> None:
         self._place = place
+        self._ids = ids
         self._last = Progress()
         self._failures: list[Failure] = []
         self._warnings: list[Failure] = []
@@ -192,23 +239,34 @@ class _Tally:
         self._last = now
         return self._outcome(final=False)
 
-    def whole(self) -> ItemOutcome:
+    def whole(self, node: Node) -> ItemOutcome:
         """Make the outcome of a retrieval that the node completed."""
-        if self._last.failed and not self._failures:
-            self._failures.append(Failure(None, f"{self._last.failed} instances failed; the node gave no reason"))
+        last = self._last
+        if last.failed and not self._failures:
+            self._failures.append(
+                self._failure(None, f"{last.failed} instances failed; {last.answer or 'the node gave no reason'}")
+            )
+        if not last.done + last.failed + last.warned:
+            self._failures.append(self._failure(None, f"{node.name} sent nothing of it, and says that this was all"))
+            return self._outcome(final=True, missing=1, retryable=False)
         return self._outcome(final=True)
 
     def broken(self, error: NeurdicomError) -> ItemOutcome:
         """Make the outcome of a retrieval that failed as a whole; the instances before the failure are stored."""
         last = self._last
-        self._failures.append(Failure(None, str(error)))
+        self._failures.append(self._failure(self._ids.get("SOPInstanceUID"), str(error)))
         missing = max((last.total or 0) - last.done - last.warned - last.failed, 1)
         retryable = isinstance(error, PeerFailed) and error.retryable
         return self._outcome(final=True, missing=missing, retryable=retryable)
 
     def _note(self, reasons: list[Failure], now: Progress) -> None:
         if len(reasons) < _MAX_REASONS:
-            reasons.append(Failure(now.instance, now.reason or "the node gave no reason"))
+            reasons.append(self._failure(now.instance, now.reason or "the node gave no reason", now))
+
+    def _failure(self, instance: str | None, reason: str, now: Progress = _NOTHING) -> Failure:
+        """Name a failure by the instance, and by series and study as far as they are known."""
+        series = now.series or self._ids.get("SeriesInstanceUID")
+        return Failure(instance, reason, series=series, study=now.study or self._ids.get("StudyInstanceUID"))
 
     def _outcome(self, *, final: bool, missing: int = 0, retryable: bool | None = None) -> ItemOutcome:
         last = self._last

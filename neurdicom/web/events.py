@@ -17,7 +17,7 @@ from neurdicom.http.parameters import choice_parameter
 from neurdicom.http.routing import Route
 from neurdicom.jobs import Job, JobEvent, JobService
 from neurdicom.security.authentication import SESSION_COOKIE
-from neurdicom.web.jobs import describe_jobs
+from neurdicom.web.jobs import below, describe_jobs
 
 #: Milliseconds after which a client reconnects.
 _RECONNECT = 2000
@@ -88,13 +88,14 @@ class EventsHandler(ApiHandler):
         self.write(f"retry: {_RECONNECT}\n\n")
         async for event in source:
             if event.items:
-                items = await self.names.shown([item for _, item in event.items])
+                shown = await self.names.shown([item for _, item in event.items])
+                items = [below(self.reach.prefix, item) for item in shown]
                 positions = (position for position, _ in event.items)
                 self.write(b"".join(map(_item_event, positions, items)))
             else:
                 self.write(_event("progress", _progress(event.job)))
                 if event.job.is_over:
-                    [described] = await describe_jobs([event.job], self.names)
+                    [described] = await describe_jobs([event.job], self.names, prefix=self.reach.prefix)
                     self.write(_event("end", described, id=f"{event.position}-end"))
             if not await self._send():
                 return

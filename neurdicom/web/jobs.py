@@ -18,7 +18,13 @@ from neurdicom.web.schemas import json_answer
 _TIME = {"type": ["string", "null"], "format": "date-time"}
 _TOLD = {
     "type": "object",
-    "properties": {"instance": {"type": ["string", "null"]}, "reason": STRING, "attempts": INTEGER},
+    "properties": {
+        "study": {**STRING, "description": "Id of the study, where it is known."},
+        "series": {**STRING, "description": "Id of the series, where it is known."},
+        "instance": {"type": ["string", "null"]},
+        "reason": STRING,
+        "attempts": INTEGER,
+    },
 }
 _JOB: dict[str, Any] = {
     "type": "object",
@@ -58,7 +64,8 @@ _JOB: dict[str, Any] = {
         "errors": {
             "type": "array",
             "items": _TOLD,
-            "description": "The first failures, at most 100 (5 in lists); `instance` is null for a whole node.",
+            "description": "The first failures, at most 100 (5 in lists); `instance` is null where a "
+            "whole series, study or node failed.",
         },
     },
 }
@@ -123,7 +130,9 @@ def principal_of(handler: ApiHandler) -> Principal:
     return handler.principal
 
 
-async def describe_jobs(jobs: Sequence[Job], names: EntityNames, *, most: int = MAX_ERRORS) -> list[dict[str, Any]]:
+async def describe_jobs(
+    jobs: Sequence[Job], names: EntityNames, *, most: int = MAX_ERRORS, prefix: str = ""
+) -> list[dict[str, Any]]:
     """Describe jobs for the API, with ids in place of keys.
 
     Parameters
@@ -134,6 +143,8 @@ async def describe_jobs(jobs: Sequence[Job], names: EntityNames, *, most: int = 
         Knows the ids.
     most : int
         Most errors, warnings and ids of the request of each.
+    prefix : str
+        Path below which the client reaches our routes.
     """
     described = [job.to_api(most=most) for job in jobs]
     requests = [{name: one["request"][name] for name in MANY if name in one["request"]} for one in described]
@@ -145,7 +156,14 @@ async def describe_jobs(jobs: Sequence[Job], names: EntityNames, *, most: int = 
         one["errors"] = [next(shown) for _ in one["errors"]]
         if "warnings" in one["results"]:
             one["results"] |= {"warnings": [next(shown) for _ in one["results"]["warnings"]]}
+        one["results"] = below(prefix, one["results"])
     return described
+
+
+def below(prefix: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Put the prefix before the path in a document's `url`, if it has one."""
+    url = document.get("url")
+    return {**document, "url": prefix + url} if prefix and isinstance(url, str) else document
 
 
 async def send_job(handler: ApiHandler, job: Job, names: EntityNames) -> None:
@@ -161,7 +179,7 @@ async def send_job(handler: ApiHandler, job: Job, names: EntityNames) -> None:
         Ids that users see.
     """
     handler.set_header("Location", handler.public_path(f"/api/jobs/{job.id}"))
-    [described] = await describe_jobs([job], names)
+    [described] = await describe_jobs([job], names, prefix=handler.reach.prefix)
     handler.send_json(described, 202)
 
 
@@ -183,7 +201,8 @@ class JobsHandler(ApiHandler):
         where = {each.name: value for each in (_STATE, _KIND) if (value := each.of(self)) is not None}
         newest_first = _SORT.of(self) == "-created"
         jobs, total = await self.jobs.list(where, limit=limit, offset=offset, newest_first=newest_first)
-        send_items(self, await describe_jobs(jobs, self.names, most=_FEW), offset=offset, total=total)
+        described = await describe_jobs(jobs, self.names, most=_FEW, prefix=self.reach.prefix)
+        send_items(self, described, offset=offset, total=total)
 
 
 class JobHandler(ApiHandler):
@@ -195,7 +214,7 @@ class JobHandler(ApiHandler):
     @operation("Get a job", tag="jobs", answers={200: job_answer("The job.")})
     async def get(self, job: str) -> None:
         """Send a job."""
-        [described] = await describe_jobs([await self.jobs.get(job)], self.names)
+        [described] = await describe_jobs([await self.jobs.get(job)], self.names, prefix=self.reach.prefix)
         self.send_json(described)
 
     @operation(
@@ -236,7 +255,8 @@ class JobResultsHandler(ApiHandler):
         """Send a page of items."""
         limit, offset = _PAGING.of(self)
         items, total = await self.jobs.results.page(job, limit=limit, offset=offset, state=_ITEM_STATE.of(self))
-        send_items(self, await self.names.shown(items), offset=offset, total=total)
+        shown = [below(self.reach.prefix, item) for item in await self.names.shown(items)]
+        send_items(self, shown, offset=offset, total=total)
 
 
 class RetryHandler(ApiHandler):

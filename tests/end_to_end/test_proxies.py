@@ -1,6 +1,5 @@
 """The shipped settings of nginx and Caddy, at the root and below a path: sizes, streams, URLs, and forged headers."""
 
-import json
 import re
 import shutil
 import signal
@@ -292,4 +291,8 @@ def test_events_come_as_they_happen(proxied: Proxied, tmp_path: Path) -> None:
                     break
         assert len(came) == 5
         assert came[-1] - came[0] > 0.8, "the events came all at once"
-        assert json.loads(client.get(f"/api/jobs/{job}").text)["state"] == "done"
+        over = client.get(f"/api/jobs/{job}").json()
+        assert over["state"] == "done"
+        items = proxied.follow(client, urljoin(proxied.url, over["results"]["url"])).json()
+        for item in items:
+            assert proxied.follow(client, urljoin(proxied.url, item["url"])).json()["id"] == item["result"]

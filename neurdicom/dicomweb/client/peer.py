@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from neurdicom.archive.files import FileService
@@ -17,6 +19,7 @@ from neurdicom.dicomweb.client.receive import receive, receive_file
 from neurdicom.dicomweb.client.send import StowResult, StowSender
 from neurdicom.errors import Invalid, PeerFailed, Unavailable
 from neurdicom.nodes.peer import Method, Node, Peer, Progress
+from neurdicom.nodes.piecewise import retrieve_piecewise
 from neurdicom.nodes.requested import NotRequested, RequestedEntity, matches_of_query
 
 log = logging.getLogger(__name__)
@@ -91,27 +94,39 @@ class DicomWebPeer(Peer):
     async def retrieve(
         self, node: Node, level: Level, ids: Mapping[str, str], *, method: Method | None = None
     ) -> AsyncIterator[Progress]:
-        """Retrieve by WADO-RS. A series whose answer breaks off is continued instance by instance."""
+        """Retrieve by WADO-RS. What does not arrive of a study or series is asked for instance by instance."""
         if method not in (None, "WADO-RS"):
             raise Invalid(f"method is {method}; WADO-RS is expected for a DICOMWEB node", field="method")
-        now = Progress()
+        before = now = Progress()
         for path, keys in await self._paths(node, level, ids):
             wanted = {**ids, **({"StudyInstanceUID": keys[_STUDY]} if _STUDY in keys else {})}
             stored: set[str] = set()
-            try:
-                async with aclosing(self._received(node, path, wanted)) as results:
-                    async for result in results:
-                        stored |= {uid_of(result.id)} if result.id else set()
-                        now = _of_result(now, result)
-                        yield now
-            except PeerFailed as error:
-                if not stored or not error.retryable or level is Level.INSTANCE:
-                    raise
-                for rest, instance in await self._missing(node, keys, stored):
-                    async with aclosing(self._received(node, rest, wanted | instance)) as results:
-                        async for result in results:
-                            now = _of_result(now, result)
-                            yield now
+            whole = self._retrieved(node, path, wanted, stored)
+            if level is not Level.INSTANCE:
+                list_instances = partial(self._instances, node, keys)
+                whole = retrieve_piecewise(whole, stored, list_instances, partial(self._fetched, node, wanted))
+            async with aclosing(whole):
+                async for now in whole:
+                    now = _added(before, now)
+                    yield now
+            before = now
+
+    async def _retrieved(
+        self, node: Node, path: str, wanted: Mapping[str, str], stored: set[str]
+    ) -> AsyncGenerator[Progress, None]:
+        """Retrieve what a path names, and note what is stored of it."""
+        now = Progress()
+        async with aclosing(self._received(node, path, wanted)) as results:
+            async for result in results:
+                if result.id and result.error is None:
+                    stored.add(uid_of(result.id))
+                now = _of_result(now, result)
+                yield now
+
+    def _fetched(self, node: Node, wanted: Mapping[str, str], ids: Mapping[str, str]) -> AsyncGenerator[Progress, None]:
+        """Retrieve one instance of an entity."""
+        path = study_path(ids["StudyInstanceUID"], ids["SeriesInstanceUID"], ids["SOPInstanceUID"])
+        return self._retrieved(node, path, {**wanted, **ids}, set())
 
     def stored_file(self, node: Node, ids: Mapping[str, str]) -> AsyncIterator[bytes]:
         """Retrieve an instance by WADO-RS in the transfer syntax in which it is stored."""
@@ -138,18 +153,24 @@ class DicomWebPeer(Peer):
             raise PeerFailed(f"{node.name} has no study of the patient {ids['PatientID']!r}", retryable=False)
         return [(study_path(study), {_STUDY: study}) for study in studies if study]
 
-    async def _missing(self, node: Node, keys: Mapping[str, str], stored: set[str]) -> list[tuple[str, dict[str, str]]]:
-        """List the paths of the instances of a study or series that have not arrived, each with its unique keys."""
+    async def _instances(self, node: Node, keys: Mapping[str, str]) -> list[dict[str, str]]:
+        """List the instances of a study or series, each with its unique keys."""
         query: dict[str, Any] = {tag: {"vr": "UI", "Value": [entity]} for tag, entity in keys.items()}
         query |= {tag: {"vr": "UI"} for tag in (_SERIES, _INSTANCE) if tag not in query}
-        paths = []
+        found = []
         for match in await self.find(node, Level.INSTANCE, query):
             instance = first_text(match, _INSTANCE)
             series = keys.get(_SERIES) or first_text(match, _SERIES)
-            if instance and series and instance not in stored:
-                unique = {"SeriesInstanceUID": series, "SOPInstanceUID": instance}
-                paths.append((study_path(keys[_STUDY], series, instance), unique))
-        return paths
+            if instance and series:
+                unique = {"StudyInstanceUID": keys[_STUDY], "SeriesInstanceUID": series, "SOPInstanceUID": instance}
+                found.append(unique)
+        return found
+
+
+def _added(before: Progress, now: Progress) -> Progress:
+    """Add the progress of one path to that of the paths before."""
+    done, failed, warned = before.done + now.done, before.failed + now.failed, before.warned + now.warned
+    return replace(now, done=done, failed=failed, warned=warned, total=None)
 
 
 def _of_result(before: Progress, result: IngestResult) -> Progress:

@@ -189,6 +189,8 @@ class DimseBackend:
         if result.error is not None:
             raise result.error
         self.outcomes[result.status] += 1
+        if requested is not None:
+            requested.stored.add(str(attributes.get("sop_instance_uid") or ""))
         return result.status
 
     async def refused(self, call: Call) -> None:

@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pynetdicom import evt
@@ -27,12 +28,13 @@ from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scp.commitment import serve_commitment
 from neurdicom.dimse.scp.contexts import accept, is_storage
 from neurdicom.dimse.scp.find import negotiated, serve_find
+from neurdicom.dimse.scp.operation_log import StoreCounts, logged
 from neurdicom.dimse.scp.retrieve import RetrieveOperation
 from neurdicom.dimse.scp.storage import StorageProvider
 from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.statuses import SUCCESS
 from neurdicom.dimse.ul.association import Association, Service, respond_to
-from neurdicom.dimse.ul.exchange import SMALLEST_PDU, Disconnected, Exchange
+from neurdicom.dimse.ul.exchange import SMALLEST_PDU, Disconnected
 from neurdicom.dimse.ul.transport import end_connection
 from neurdicom.errors import NeurdicomError
 
@@ -66,7 +68,8 @@ def serve_echo(assoc: Association, request: C_ECHO, context: Any) -> None:
     context : PresentationContext
         Its presentation context.
     """
-    assoc.dimse.send_msg(respond_to(request, SUCCESS), context.context_id)
+    with logged(assoc, request) as exchange:
+        exchange.respond(respond_to(request, SUCCESS), context.context_id)
 
 
 class Acceptor:
@@ -105,16 +108,16 @@ class Acceptor:
         self._is_draining = False
         self._storage = storage
         self._services: dict[tuple[type, str], Service] = {
-            (C_ECHO, Verification): serve_echo,
+            (C_ECHO, Verification): self._echo,
             **{(C_FIND, model.find): self._find for model in MODELS},
             **{(C_MOVE, model.move): self._retrieve for model in MODELS},
             **{(C_GET, model.get): self._retrieve for model in MODELS},
             (N_ACTION, StorageCommitmentPushModel): self._commit,
         }
 
-    def _find_service(self, kind: type, sop_class: str) -> Service | None:
+    def _find_service(self, counts: StoreCounts, kind: type, sop_class: str) -> Service | None:
         if kind is C_STORE and is_storage(sop_class, any_class=self._any_class):
-            return self._storage.serve
+            return partial(self._storage.serve, counts=counts)
         return self._services.get((kind, sop_class))
 
     def take(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
@@ -145,10 +148,11 @@ class Acceptor:
 
     def _serve(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
         assoc: Association | None = None
+        counts = StoreCounts()
         sock.settimeout(self._local.timeout)
         try:
             sock = self._secure(sock)
-            assoc = self._associate(sock, number, remote, local)
+            assoc = self._associate(sock, number, remote, local, counts)
             with self._changed:
                 self._threads[threading.current_thread()] = assoc
                 if self._is_draining:
@@ -164,23 +168,28 @@ class Acceptor:
             if assoc is not None:
                 assoc.kill()
                 assoc.dimse.close()
+                counts.write(assoc)
             sock.close()
             with self._changed:
                 del self._threads[threading.current_thread()]
                 self._changed.notify_all()
             self._link.tell("closed", number=number)
 
-    def _find(self, assoc: Association, request: Any, context: Any) -> None:
+    def _echo(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc):
-            serve_find(Exchange(assoc), request, context, self._link, self._local.ae_title)
+            serve_echo(assoc, request, context)
+
+    def _find(self, assoc: Association, request: Any, context: Any) -> None:
+        with as_end_of(assoc), logged(assoc, request) as exchange:
+            serve_find(exchange, request, context, self._link, self._local.ae_title)
 
     def _retrieve(self, assoc: Association, request: Any, context: Any) -> None:
-        with as_end_of(assoc):
-            RetrieveOperation(Exchange(assoc), request, context, self._link, self._requestor).serve()
+        with as_end_of(assoc), logged(assoc, request) as exchange:
+            RetrieveOperation(exchange, request, context, self._link, self._requestor).serve()
 
     def _commit(self, assoc: Association, request: Any, context: Any) -> None:
-        with as_end_of(assoc):
-            serve_commitment(Exchange(assoc), request, context, self._link)
+        with as_end_of(assoc), logged(assoc, request) as exchange:
+            serve_commitment(exchange, request, context, self._link)
 
     def _secure(self, sock: socket.socket) -> socket.socket:
         """Do the TLS handshake if TLS is configured. Raises `OSError` after closing the connection."""
@@ -200,13 +209,19 @@ class Acceptor:
             cutter.cancel()
         return secured
 
-    def _associate(self, sock: socket.socket, number: int, remote: Sequence[Any], local: Sequence[Any]) -> Association:
+    def _associate(
+        self, sock: socket.socket, number: int, remote: Sequence[Any], local: Sequence[Any], counts: StoreCounts
+    ) -> Association:
+        def release() -> None:
+            counts.is_released = True
+            self._link.tell("released", number=number)
+
         assoc = self._local.accepting(
             sock,
             local=local,
             remote=remote,
-            find_service=self._find_service,
-            on_release=lambda: self._link.tell("released", number=number),
+            find_service=partial(self._find_service, counts),
+            on_release=release,
         )
         assoc.bind(evt.EVT_REQUESTED, self._on_requested, [number])
         assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: negotiated(event.app_info))

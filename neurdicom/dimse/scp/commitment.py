@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -14,6 +15,7 @@ from pynetdicom.status import code_to_category
 from neurdicom.dimse.identifier import SYNTAXES, decode_identifier, encode_identifier
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link, ServerOperation
+from neurdicom.dimse.scp.operation_log import LoggedExchange, write_operation
 from neurdicom.dimse.scu.requestor import Requestor, as_failure
 from neurdicom.dimse.statuses import (
     NORMALIZED,
@@ -23,7 +25,6 @@ from neurdicom.dimse.statuses import (
     NoSuchAction,
     write_error,
 )
-from neurdicom.dimse.ul.exchange import Exchange
 from neurdicom.errors import Invalid, Malformed, NeurdicomError, NotFound, PeerFailed
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,12 @@ _UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _MESSAGE_ID = 1
 
 
-def serve_commitment(exchange: Exchange, request: N_ACTION, context: Any, link: Link) -> None:
+def serve_commitment(exchange: LoggedExchange, request: N_ACTION, context: Any, link: Link) -> None:
     """Answer an N-ACTION request; with success once it is in the catalog, as a job that reports later.
 
     Parameters
     ----------
-    exchange : Exchange
+    exchange : LoggedExchange
         The association.
     request : N_ACTION
         The request.
@@ -71,6 +72,7 @@ def serve_commitment(exchange: Exchange, request: N_ACTION, context: Any, link: 
         data = request.ActionInformation.getvalue() if request.ActionInformation else b""
         dataset = _decoded(data, str(context.transfer_syntax[0]))
         transaction, references = _transaction(dataset), _references(dataset)
+        exchange.details["count"] = len(references)
         link.call("commit", "\n".join(references).encode("ascii"), calling=exchange.assoc.peer, transaction=transaction)
     except NeurdicomError as error:
         log.warning("a request for storage commitment from %s is refused: %s", exchange.assoc.peer, error)
@@ -125,6 +127,7 @@ def report(requestor: Requestor, operation: ServerOperation) -> None:
     """
     remote = Remote.from_wire(operation.arguments["remote"])
     held, refused = orjson.loads(operation.body)
+    begun = time.monotonic()
     role = build_role(SOP_CLASS, scp_role=True)
     with (
         as_failure(remote),
@@ -140,6 +143,9 @@ def report(requestor: Requestor, operation: ServerOperation) -> None:
         event.EventInformation = BytesIO(encode_identifier(dataset, str(context.transfer_syntax[0])))
         with exchange.request(event, context.context_id) as responses:
             _, response = next(responses)
+        status = f"{response.Status:04X}" if getattr(response, "Status", None) is not None else "none"
+        counts = {"count": len(held), "failed": len(refused)}
+        write_operation(exchange.assoc, "N-EVENT-REPORT", status, begun, **counts)
         if not isinstance(response, N_EVENT_REPORT) or not response.is_valid_response:
             raise PeerFailed(f"{remote} answered with something else than was asked for", retryable=False)
         if code_to_category(response.Status) not in ("Success", "Warning"):

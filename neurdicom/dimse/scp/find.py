@@ -25,6 +25,7 @@ from neurdicom.dimse.identifier import (
     model_of,
 )
 from neurdicom.dimse.ipc.link import Link
+from neurdicom.dimse.scp.operation_log import LoggedExchange
 from neurdicom.dimse.statuses import CANCEL, FIND, PENDING, PENDING_UNSUPPORTED, SUCCESS, write_error
 from neurdicom.dimse.statuses import comment as as_comment
 from neurdicom.dimse.ul.exchange import Exchange
@@ -51,12 +52,12 @@ def negotiated(requested: Mapping[str, bytes]) -> dict[str, bytes]:
     return answers
 
 
-def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae_title: str) -> None:
+def serve_find(exchange: LoggedExchange, request: C_FIND, context: Any, link: Link, ae_title: str) -> None:
     """Answer a C-FIND request.
 
     Parameters
     ----------
-    exchange : Exchange
+    exchange : LoggedExchange
         The association.
     request : C_FIND
         The request.
@@ -78,6 +79,7 @@ def serve_find(exchange: Exchange, request: C_FIND, context: Any, link: Link, ae
         dataset = decode_identifier(request.Identifier.getvalue() if request.Identifier else b"", syntax)
         model = model_of(str(request.AffectedSOPClassUID))
         level = level_of(dataset, model)
+        exchange.level = LEVEL_NAMES[level]
         check_hierarchy(dataset, model, level)
         flags = exchange.assoc.acceptor.sop_class_extended.get(model.find, b"")
         options = {

@@ -11,6 +11,7 @@ from pynetdicom.dimse_primitives import C_GET, C_MOVE
 from neurdicom.dicom.identity import uid_of
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.identifier import (
+    LEVEL_NAMES,
     decode_identifier,
     encode_identifier,
     level_of,
@@ -21,6 +22,7 @@ from neurdicom.dimse.identifier import (
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scp.find import fill_error
+from neurdicom.dimse.scp.operation_log import LoggedExchange
 from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.scu.send import Instance, StorageSender, SubOperation, SubOperationCounts
 from neurdicom.dimse.statuses import (
@@ -34,7 +36,7 @@ from neurdicom.dimse.statuses import (
     UnknownDestination,
 )
 from neurdicom.dimse.statuses import comment as as_comment
-from neurdicom.dimse.ul.exchange import Exchange, Originator
+from neurdicom.dimse.ul.exchange import Originator
 from neurdicom.errors import NeurdicomError, PeerFailed, TooLarge
 
 #: Most sub-operations that a response can count (PS3.7 9.1.3).
@@ -48,7 +50,7 @@ class RetrieveOperation:
 
     Parameters
     ----------
-    exchange : Exchange
+    exchange : LoggedExchange
         The association of the request.
     request : C_MOVE or C_GET
         The request.
@@ -61,7 +63,7 @@ class RetrieveOperation:
     """
 
     def __init__(
-        self, exchange: Exchange, request: C_MOVE | C_GET, context: Any, link: Link, requestor: Requestor
+        self, exchange: LoggedExchange, request: C_MOVE | C_GET, context: Any, link: Link, requestor: Requestor
     ) -> None:
         self._exchange = exchange
         self._request = request
@@ -95,6 +97,7 @@ class RetrieveOperation:
         if isinstance(self._request, C_GET):
             return None
         ae_title = str(self._request.MoveDestination or "").strip()
+        self._exchange.details["destination"] = ae_title
         node = self._link.call("find_node", ae_title=ae_title) if ae_title else None
         if node is None:
             raise UnknownDestination(f"Move Destination {ae_title} is not a known node")
@@ -104,7 +107,9 @@ class RetrieveOperation:
         data = self._request.Identifier
         dataset = decode_identifier(data.getvalue() if data else b"", self._syntax)
         model = model_of(str(self._request.AffectedSOPClassUID))
-        keys = unique_keys(dataset, model, level_of(dataset, model))
+        level = level_of(dataset, model)
+        self._exchange.level = LEVEL_NAMES[level]
+        keys = unique_keys(dataset, model, level)
         asked = {level.value: values for level, values in keys.items()}
         patients = [] if Level.PATIENT in model.levels else values_of(dataset, Level.PATIENT)
         instances: list[Instance] = []
@@ -125,13 +130,15 @@ class RetrieveOperation:
 
     def _follow(self, sent: Iterator[SubOperation], counts: SubOperationCounts) -> None:
         message_id = cast(int, self._request.MessageID)
-        comment = ""
+        comment, details = "", self._exchange.details
+        details["bytes"] = 0
         while counts.remaining:
             if self._exchange.is_cancelled(message_id):
                 self._respond(CANCEL, counts, failures=True)
                 return
             each = next(sent)
             counts.add(each)
+            details["bytes"] += each.size
             comment = comment or each.reason or ""
             if counts.remaining:
                 self._respond(PENDING, counts)

@@ -8,6 +8,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.part10 import read_header
 from neurdicom.dimse.ipc.link import Link
+from neurdicom.dimse.scp.operation_log import StoreCounts
 from neurdicom.dimse.statuses import SUCCESS, DoesNotMatch, write_error
 from neurdicom.dimse.ul.association import Association, respond_to
 from neurdicom.dimse.ul.incoming import Incoming
@@ -29,7 +30,15 @@ class StorageProvider:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def serve(self, assoc: Association, request: C_STORE, context: Any, *, retrieval: int | None = None) -> None:
+    def serve(
+        self,
+        assoc: Association,
+        request: C_STORE,
+        context: Any,
+        *,
+        retrieval: int | None = None,
+        counts: StoreCounts | None = None,
+    ) -> None:
         """Store the instance of a C-STORE request; the peer gets its status once it is durable and can be found.
 
         Parameters
@@ -42,12 +51,18 @@ class StorageProvider:
             Its presentation context.
         retrieval : int, optional
             Message ID of the C-GET request of ours that it is a sub-operation of.
+        counts : StoreCounts, optional
+            Those of the association.
         """
         response, incoming = respond_to(request, SUCCESS), incoming_of(request)
+        counts = counts or StoreCounts()
+        counts.refused += 1
         try:
             if incoming is None:
                 raise Malformed("the request has no dataset")
-            self._store(incoming, request, assoc, retrieval)
+            counts.bytes += self._store(incoming, request, assoc, retrieval)
+            counts.stored += 1
+            counts.refused -= 1
         except NeurdicomError as error:
             log.info("instance %s from %s is refused: %s", request.AffectedSOPInstanceUID, assoc.peer, error)
             self._link.tell("refused")
@@ -62,7 +77,8 @@ class StorageProvider:
         if assoc.is_established:
             assoc.dimse.send_msg(response, context.context_id)
 
-    def _store(self, incoming: Incoming, request: C_STORE, assoc: Association, retrieval: int | None) -> None:
+    def _store(self, incoming: Incoming, request: C_STORE, assoc: Association, retrieval: int | None) -> int:
+        """Store an instance, and return the size of its file."""
         spool = incoming.complete()
         try:
             header = read_header(spool.descriptor, spool.head, spool.size)
@@ -83,7 +99,9 @@ class StorageProvider:
             originator=(request.MoveOriginatorApplicationEntityTitle, request.MoveOriginatorMessageID),
             calling=assoc.requestor.ae_title,
         )
+        size = spool.size
         spool.committed(spool.path)
+        return size
 
 
 def _check(header: Header, request: C_STORE) -> None:

@@ -220,7 +220,14 @@ def emit_response(operation: ServerOperation, remote: Remote, response: Any, kin
     failed = response.NumberOfFailedSuboperations or 0
     if category == "Failure" and not completed + warned + failed:
         raise _failure(remote, response)
-    counts = {"completed": completed, "failed": failed, "warned": warned, "instance": None, "reason": None}
+    counts = {
+        "completed": completed,
+        "failed": failed,
+        "warned": warned,
+        "instance": None,
+        "reason": None,
+        "answer": None,
+    }
     remaining = response.NumberOfRemainingSuboperations
     total = completed + failed + warned + (remaining or 0)
     known = category != "Pending" or remaining is not None
@@ -230,7 +237,7 @@ def emit_response(operation: ServerOperation, remote: Remote, response: Any, kin
     for instance in failures:
         operation.emit(counts | {"instance": instance, "reason": reason})
     if not failures:
-        operation.emit(counts)
+        operation.emit(counts | {"answer": reason if failed and category != "Pending" else None})
     return category != "Pending"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydicom.uid import UID
@@ -36,6 +37,8 @@ class SubOperation:
         True if the instance was not stored.
     retryable : bool
         True if trying again may help.
+    size : int
+        Bytes of the dataset that was sent.
     """
 
     instance: str
@@ -43,6 +46,7 @@ class SubOperation:
     reason: str | None = None
     failed: bool = False
     retryable: bool = False
+    size: int = 0
 
 
 @dataclass(slots=True)
@@ -140,6 +144,7 @@ class StorageSender:
         try:
             with self._prepared(instance, accepted) as file:
                 context = exchange.context(sop_class, file["transfer_syntax"])
+                size = sum(Path(path).stat().st_size - offset for path, offset in file["parts"])
                 self._number = self._number % 0xFFFF + 1
                 response = exchange.store(
                     file["parts"],
@@ -155,7 +160,7 @@ class StorageSender:
             return SubOperation(instance, None, str(error), True, isinstance(error, Unavailable))
         except OSError as error:  # for example because it was deleted meanwhile
             return SubOperation(instance, None, f"its file can't be read: {error.strerror}", True)
-        return outcome(instance, response)
+        return outcome(instance, response, size)
 
     @contextmanager
     def _prepared(self, instance: str, accepted: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -166,13 +171,24 @@ class StorageSender:
             yield file
 
 
-def outcome(instance: str, response: Any) -> SubOperation:
-    """Read the outcome of a sub-operation from the response to a C-STORE request (PS3.4 B.2.3)."""
+def outcome(instance: str, response: Any, size: int = 0) -> SubOperation:
+    """Read the outcome of a sub-operation from the response to a C-STORE request (PS3.4 B.2.3).
+
+    Parameters
+    ----------
+    instance : str
+        Key of the instance.
+    response : C_STORE
+        The response.
+    size : int
+        Bytes of the dataset that was sent.
+    """
     status = int(response.Status)
     category = code_to_category(status)
     if category == "Success":
-        return SubOperation(instance, status)
+        return SubOperation(instance, status, size=size)
     comment = getattr(response, "ErrorComment", None)
     reason = f"the receiver answers {status:04X}" + (f" ({comment})" if comment else "")
     failed = category != "Warning"
-    return SubOperation(instance, status, reason, failed, failed and status >> 8 == 0xA7)
+    retryable = failed and status >> 8 == 0xA7
+    return SubOperation(instance, status, reason, failed, retryable, 0 if failed else size)

@@ -252,6 +252,22 @@ def test_retrieve_what_is_not_there(server: Server, remote: Orthanc) -> None:
         assert job["done"] == 0
 
 
+def test_retrieve_all(server: Server, remote: Orthanc, tmp_path: Path) -> None:
+    """All that Orthanc has, and all that a server of ours has, comes without an id."""
+    for file in series(2, study=44, patient="P44"):
+        remote.http.post("/instances", content=file)
+    job = run_job(server, "orthanc", "retrieve", {"level": "STUDY", "query": {}})
+    assert (job["state"], job["failed"], job["errors"]) == ("done", 0, []), job
+    assert server.client.get(f"/api/studies/{ROOT}.44").json()["images_count"] == 2
+    with Server.with_dimse(tmp_path / "all", "--ae-title", "ALL") as other:
+        add_node(server, "ALL", other.dimse_port)
+        add_node(other, "NEURDICOM", server.dimse_port)
+        for study in (45, 46):
+            upload(other, *series(2, study=study, patient=f"P{study}"))
+        job = run_job(server, "all", "retrieve", {"level": "SERIES", "query": {}})
+        assert (job["state"], job["done"], job["failed"]) == ("done", 4, 0), job
+
+
 def test_retrieve_one_instance(server: Server, remote: Orthanc) -> None:
     """Retrieve at the lowest level."""
     for file in series(2, study=43, patient="P43"):
