@@ -82,6 +82,8 @@ class Acceptor:
         Serves C-STORE.
     any_class : bool
         True to store private SOP classes too.
+    relational : bool
+        True to answer relational queries and retrievals.
     tls : ssl.SSLContext or None
         TLS context of accepted connections; None without TLS.
     """
@@ -93,12 +95,13 @@ class Acceptor:
         storage: StorageProvider,
         *,
         any_class: bool,
+        relational: bool,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._link = link
         self._requestor = requestor
-        self._local = requestor.local
         self._any_class = any_class
+        self._relational = relational
         self._tls = tls
         self._threads: dict[threading.Thread, Association | None] = {}
         self._changed = threading.Condition()  # guards and signals changes of _threads
@@ -145,7 +148,7 @@ class Acceptor:
 
     def _serve(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
         assoc: Association | None = None
-        sock.settimeout(self._local.timeout)
+        sock.settimeout(self._requestor.local.timeout)
         try:
             sock = self._secure(sock)
             assoc = self._associate(sock, number, remote, local)
@@ -172,11 +175,13 @@ class Acceptor:
 
     def _find(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc):
-            serve_find(Exchange(assoc), request, context, self._link, self._local.ae_title)
+            ae_title = self._requestor.local.ae_title
+            serve_find(Exchange(assoc), request, context, self._link, ae_title, relational=self._relational)
 
     def _retrieve(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc):
-            RetrieveOperation(Exchange(assoc), request, context, self._link, self._requestor).serve()
+            exchange, relational = Exchange(assoc), self._relational
+            RetrieveOperation(exchange, request, context, self._link, self._requestor, relational=relational).serve()
 
     def _commit(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc):
@@ -188,7 +193,7 @@ class Acceptor:
             return sock
         secured = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         # A peer that stalls in the handshake is cut off, however little it sends within each timeout.
-        cutter = threading.Timer(self._local.timeout, end_connection, [secured])
+        cutter = threading.Timer(self._requestor.local.timeout, end_connection, [secured])
         cutter.daemon = True
         cutter.start()
         try:
@@ -201,7 +206,7 @@ class Acceptor:
         return secured
 
     def _associate(self, sock: socket.socket, number: int, remote: Sequence[Any], local: Sequence[Any]) -> Association:
-        assoc = self._local.accepting(
+        assoc = self._requestor.local.accepting(
             sock,
             local=local,
             remote=remote,
@@ -209,7 +214,7 @@ class Acceptor:
             on_release=lambda: self._link.tell("released", number=number),
         )
         assoc.bind(evt.EVT_REQUESTED, self._on_requested, [number])
-        assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: negotiated(event.app_info))
+        assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: negotiated(event.app_info, relational=self._relational))
         return assoc
 
     def _on_requested(self, event: Event, number: int) -> None:

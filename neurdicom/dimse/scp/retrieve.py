@@ -13,6 +13,7 @@ from neurdicom.dicom.query.attributes import Level
 from neurdicom.dimse.identifier import (
     decode_identifier,
     encode_identifier,
+    given_keys,
     level_of,
     model_of,
     unique_keys,
@@ -58,10 +59,19 @@ class RetrieveOperation:
         The connection to the server.
     requestor : Requestor
         Opens associations with destinations.
+    relational : bool
+        True to serve retrievals that are not hierarchical, too.
     """
 
     def __init__(
-        self, exchange: Exchange, request: C_MOVE | C_GET, context: Any, link: Link, requestor: Requestor
+        self,
+        exchange: Exchange,
+        request: C_MOVE | C_GET,
+        context: Any,
+        link: Link,
+        requestor: Requestor,
+        *,
+        relational: bool,
     ) -> None:
         self._exchange = exchange
         self._request = request
@@ -69,6 +79,7 @@ class RetrieveOperation:
         self._syntax = str(context.transfer_syntax[0])
         self._link = link
         self._requestor = requestor
+        self._relational = relational
 
     def serve(self) -> None:
         """Send the requested instances, with a response after each.
@@ -104,7 +115,8 @@ class RetrieveOperation:
         data = self._request.Identifier
         dataset = decode_identifier(data.getvalue() if data else b"", self._syntax)
         model = model_of(str(self._request.AffectedSOPClassUID))
-        keys = unique_keys(dataset, model, level_of(dataset, model))
+        relational = self._relational
+        keys = given_keys(dataset, model) if relational else unique_keys(dataset, model, level_of(dataset, model))
         asked = {level.value: values for level, values in keys.items()}
         patients = [] if Level.PATIENT in model.levels else values_of(dataset, Level.PATIENT)
         instances: list[Instance] = []
