@@ -94,6 +94,11 @@ class Settings:
         "SOP classes that may be stored: those of the standard, or any, private ones included.",
         choices=("known", "any"),
     )
+    dimse_relational: bool = _setting(
+        True,
+        "Answer relational queries and retrievals, whose unique keys of levels above are missing, lists or patterns; "
+        "they are refused otherwise.",
+    )
     dimse_processes: int = _setting(
         len(os.sched_getaffinity(0)),
         "Largest number of processes for associations (default: number of cores).",

@@ -40,6 +40,8 @@ def setting_options(command: CommandT, shown: Collection[str] | None = None) -> 
         hidden = shown is not None and each.name not in shown
         help_text = each.metadata["help"]
         if each.type is bool or isinstance(each.default, bool):
+            if each.default is True:
+                option += f"/--no{option[1:]}"
             command = click.option(option, is_flag=True, default=None, help=help_text, hidden=hidden)(command)
         else:
             default = str(each.default) if each.default != "" else "none"

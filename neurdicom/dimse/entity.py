@@ -33,7 +33,12 @@ class ApplicationEntity:
         requestor = Requestor(local, requestor_context(*files))
         storage = StorageProvider(link)
         self._acceptor = Acceptor(
-            link, requestor, storage, any_class=settings.storage == "any", tls=acceptor_context(*files)
+            link,
+            requestor,
+            storage,
+            any_class=settings.storage == "any",
+            relational=settings.relational,
+            tls=acceptor_context(*files),
         )
         user = ServiceClassUser(requestor, storage.serve)
         self._operators: dict[str, Operator] = {

@@ -92,7 +92,7 @@ def character_terms(dataset: Mapping[str, Any]) -> list[str]:
 
 def level_of(dataset: Mapping[str, Any], model: InformationModel) -> Level:
     """Read the Query/Retrieve Level. Raises `DoesNotMatch` if the information model does not have it."""
-    name = " ".join(str(value) for value in dataset.get(LEVEL_KEY, {}).get("Value") or () if value)
+    name = _level_name(dataset)
     expected = ", ".join(LEVEL_NAMES[level] for level in model.levels)
     if not name:
         raise DoesNotMatch(f"Query/Retrieve Level is missing; expected: {expected}", field="QueryRetrieveLevel")
@@ -101,6 +101,10 @@ def level_of(dataset: Mapping[str, Any], model: InformationModel) -> Level:
         raise DoesNotMatch(f"Query/Retrieve Level {name:.16}; expected: {expected}", field="QueryRetrieveLevel")
     assert level is not None
     return level
+
+
+def _level_name(dataset: Mapping[str, Any]) -> str:
+    return " ".join(str(value) for value in dataset.get(LEVEL_KEY, {}).get("Value") or () if value).strip(" \0")
 
 
 def keys_of(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> dict[str, Any]:
@@ -161,7 +165,44 @@ def _has_wildcard(level: Level, values: Iterable[str]) -> bool:
 
 def values_of(dataset: Mapping[str, Any], level: Level) -> list[str]:
     """List the values of a level's unique key."""
-    return [str(value) for value in dataset.get(UNIQUE_KEYS[level], {}).get("Value") or () if value not in (None, "")]
+    values = dataset.get(UNIQUE_KEYS[level], {}).get("Value") or ()
+    return [text for value in values if value is not None and (text := str(value).strip(" \0"))]
+
+
+def given_keys(dataset: Mapping[str, Any], model: InformationModel) -> dict[Level, list[str]]:
+    """Read the unique keys of a retrieval that may be relational: those above may be missing or lists.
+
+    Without a Query/Retrieve Level it is the lowest one whose unique key is given.
+
+    Parameters
+    ----------
+    dataset : Mapping[str, Any]
+        The identifier in the DICOM JSON model.
+    model : InformationModel
+        Its information model.
+
+    Returns
+    -------
+    dict[Level, list[str]]
+        One value or more for the level, and for each level above whose key is given.
+
+    Raises
+    ------
+    DoesNotMatch
+        The unique key of the level is missing or has a wildcard, or one above is a pattern.
+    """
+    given = [level for level in model.levels if values_of(dataset, level)]
+    level = level_of(dataset, model) if _level_name(dataset) or not given else given[-1]
+    keys = {}
+    for each in model.levels[: model.levels.index(level) + 1]:
+        values = values_of(dataset, each)
+        if each is not level and (not values or "*" in values):
+            continue
+        if not values or _has_wildcard(each, values):
+            found = "has a wildcard" if values else "is missing"
+            raise DoesNotMatch(f"{_KEYWORDS[each]} {found}", field=_KEYWORDS[each])
+        keys[each] = values
+    return keys
 
 
 def unique_keys(dataset: Mapping[str, Any], model: InformationModel, level: Level) -> dict[Level, list[str]]:

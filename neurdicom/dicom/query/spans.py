@@ -168,7 +168,7 @@ def read_datetimes(text: str) -> DateTimeSpan | None:
         end = (single[1], _minutes(single[2]))
         return DateTimeSpan(end, end)
     between = _DATETIMES.match(text)
-    if between is None:
+    if between is None or not any(between.groups()):
         return None
     ends = [_DATETIME.match(end) if end else None for end in between.groups()]
     if any(bool(end) != bool(match) for end, match in zip(between.groups(), ends, strict=True)):

@@ -89,6 +89,8 @@ class ProcessSettings:
         Our AE title.
     storage : {"known", "any"}
         SOP classes that are stored: those of the standard, or private ones too.
+    relational : bool
+        True to answer relational queries and retrievals.
     timeout : float
         Seconds that a peer may be silent.
     largest : int
@@ -102,6 +104,7 @@ class ProcessSettings:
     spool: str
     ae_title: str
     storage: str
+    relational: bool
     timeout: float
     largest: int
     certificate: str

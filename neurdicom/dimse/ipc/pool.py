@@ -47,6 +47,7 @@ class DimseProcessPool:
             spool=str(spool),
             ae_title=settings.ae_title,
             storage=settings.dimse_storage,
+            relational=settings.dimse_relational,
             timeout=settings.dimse_timeout,
             largest=settings.max_upload,
             certificate=settings.dimse_tls_certificate,

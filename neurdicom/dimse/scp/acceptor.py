@@ -85,6 +85,8 @@ class Acceptor:
         Serves C-STORE.
     any_class : bool
         True to store private SOP classes too.
+    relational : bool
+        True to answer relational queries and retrievals.
     tls : ssl.SSLContext or None
         TLS context of accepted connections; None without TLS.
     """
@@ -96,12 +98,13 @@ class Acceptor:
         storage: StorageProvider,
         *,
         any_class: bool,
+        relational: bool,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._link = link
         self._requestor = requestor
-        self._local = requestor.local
         self._any_class = any_class
+        self._relational = relational
         self._tls = tls
         self._threads: dict[threading.Thread, Association | None] = {}
         self._changed = threading.Condition()  # guards and signals changes of _threads
@@ -149,7 +152,7 @@ class Acceptor:
     def _serve(self, sock: socket.socket, number: int, remote: list[Any], local: list[Any]) -> None:
         assoc: Association | None = None
         counts = StoreCounts()
-        sock.settimeout(self._local.timeout)
+        sock.settimeout(self._requestor.local.timeout)
         try:
             sock = self._secure(sock)
             assoc = self._associate(sock, number, remote, local, counts)
@@ -181,11 +184,13 @@ class Acceptor:
 
     def _find(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc), logged(assoc, request) as exchange:
-            serve_find(exchange, request, context, self._link, self._local.ae_title)
+            ae_title = self._requestor.local.ae_title
+            serve_find(exchange, request, context, self._link, ae_title, relational=self._relational)
 
     def _retrieve(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc), logged(assoc, request) as exchange:
-            RetrieveOperation(exchange, request, context, self._link, self._requestor).serve()
+            relational = self._relational
+            RetrieveOperation(exchange, request, context, self._link, self._requestor, relational=relational).serve()
 
     def _commit(self, assoc: Association, request: Any, context: Any) -> None:
         with as_end_of(assoc), logged(assoc, request) as exchange:
@@ -197,7 +202,7 @@ class Acceptor:
             return sock
         secured = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         # A peer that stalls in the handshake is cut off, however little it sends within each timeout.
-        cutter = threading.Timer(self._local.timeout, end_connection, [secured])
+        cutter = threading.Timer(self._requestor.local.timeout, end_connection, [secured])
         cutter.daemon = True
         cutter.start()
         try:
@@ -216,7 +221,7 @@ class Acceptor:
             counts.is_released = True
             self._link.tell("released", number=number)
 
-        assoc = self._local.accepting(
+        assoc = self._requestor.local.accepting(
             sock,
             local=local,
             remote=remote,
@@ -224,7 +229,7 @@ class Acceptor:
             on_release=release,
         )
         assoc.bind(evt.EVT_REQUESTED, self._on_requested, [number])
-        assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: negotiated(event.app_info))
+        assoc.bind(evt.EVT_SOP_EXTENDED, lambda event: negotiated(event.app_info, relational=self._relational))
         return assoc
 
     def _on_requested(self, event: Event, number: int) -> None:

@@ -39,20 +39,24 @@ _RETRIEVE_AE, _AVAILABILITY = "00080054", "00080056"
 _COMBINED, _FUZZY = 1, 2
 
 
-def negotiated(requested: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Answer SOP Class Extended Negotiation: no relational queries; date-time pairs and fuzzy names if requested."""
+def negotiated(requested: Mapping[str, bytes], *, relational: bool) -> dict[str, bytes]:
+    """Answer SOP Class Extended Negotiation: relational operations, date-time pairs and fuzzy names if requested."""
     answers = {}
     for model in MODELS:
         asked = requested.get(model.find)
         if asked is not None:
-            answers[model.find] = bytes((0, *(int(byte == 1) for byte in asked[1:3]), *bytes(len(asked[3:]))))
+            known = [int(relational and asked[:1] == b"\1"), *(int(byte == 1) for byte in asked[1:3])]
+            answers[model.find] = bytes((*known, *bytes(len(asked[3:]))))
         for sop_class in (model.move, model.get):
             if sop_class in requested:
-                answers[sop_class] = bytes(len(requested[sop_class]))
+                flag = requested[sop_class][:1]
+                answers[sop_class] = bytes((int(relational and flag == b"\1"), *bytes(len(requested[sop_class][1:]))))
     return answers
 
 
-def serve_find(exchange: LoggedExchange, request: C_FIND, context: Any, link: Link, ae_title: str) -> None:
+def serve_find(
+    exchange: LoggedExchange, request: C_FIND, context: Any, link: Link, ae_title: str, *, relational: bool
+) -> None:
     """Answer a C-FIND request.
 
     Parameters
@@ -67,6 +71,8 @@ def serve_find(exchange: LoggedExchange, request: C_FIND, context: Any, link: Li
         The connection to the server.
     ae_title : str
         Our AE title, the Retrieve AE Title of the matches.
+    relational : bool
+        True to answer queries that are not hierarchical, too.
 
     Raises
     ------
@@ -80,7 +86,8 @@ def serve_find(exchange: LoggedExchange, request: C_FIND, context: Any, link: Li
         model = model_of(str(request.AffectedSOPClassUID))
         level = level_of(dataset, model)
         exchange.level = LEVEL_NAMES[level]
-        check_hierarchy(dataset, model, level)
+        if not relational:
+            check_hierarchy(dataset, model, level)
         flags = exchange.assoc.acceptor.sop_class_extended.get(model.find, b"")
         options = {
             "combined_datetime": flags[_COMBINED : _COMBINED + 1] == b"\1",

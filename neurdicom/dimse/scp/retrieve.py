@@ -14,6 +14,7 @@ from neurdicom.dimse.identifier import (
     LEVEL_NAMES,
     decode_identifier,
     encode_identifier,
+    given_keys,
     level_of,
     model_of,
     unique_keys,
@@ -60,10 +61,19 @@ class RetrieveOperation:
         The connection to the server.
     requestor : Requestor
         Opens associations with destinations.
+    relational : bool
+        True to serve retrievals that are not hierarchical, too.
     """
 
     def __init__(
-        self, exchange: LoggedExchange, request: C_MOVE | C_GET, context: Any, link: Link, requestor: Requestor
+        self,
+        exchange: LoggedExchange,
+        request: C_MOVE | C_GET,
+        context: Any,
+        link: Link,
+        requestor: Requestor,
+        *,
+        relational: bool,
     ) -> None:
         self._exchange = exchange
         self._request = request
@@ -71,6 +81,7 @@ class RetrieveOperation:
         self._syntax = str(context.transfer_syntax[0])
         self._link = link
         self._requestor = requestor
+        self._relational = relational
 
     def serve(self) -> None:
         """Send the requested instances, with a response after each.
@@ -107,9 +118,9 @@ class RetrieveOperation:
         data = self._request.Identifier
         dataset = decode_identifier(data.getvalue() if data else b"", self._syntax)
         model = model_of(str(self._request.AffectedSOPClassUID))
-        level = level_of(dataset, model)
-        self._exchange.level = LEVEL_NAMES[level]
-        keys = unique_keys(dataset, model, level)
+        relational = self._relational
+        keys = given_keys(dataset, model) if relational else unique_keys(dataset, model, level_of(dataset, model))
+        self._exchange.level = LEVEL_NAMES[list(keys)[-1]]
         asked = {level.value: values for level, values in keys.items()}
         patients = [] if Level.PATIENT in model.levels else values_of(dataset, Level.PATIENT)
         instances: list[Instance] = []

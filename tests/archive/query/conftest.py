@@ -71,7 +71,8 @@ def archive(make_archive: Callable[[], QueryableArchive]) -> QueryableArchive:
                 Modality="MR", InstitutionalDepartmentName="Neurology",
             ),
             dicom_file(
-                1, study=3, series=1, PatientID="C3", SpecificCharacterSet="ISO_IR 192", PatientName="Müller-Lüdenscheidt^Zoë",
+                1, study=3, series=1, PatientID="C3", SpecificCharacterSet="ISO_IR 192",
+                PatientName="Müller-Lüdenscheidt^Zoë",
                 StudyDate="20240102", StudyTime="200000", Modality="US", AccessionNumber="X*Y",
                 ReferringPhysicianName="House^Gregory",
             ),
