@@ -15,7 +15,7 @@ from neurdicom.blobs.base import BlobStore
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import Location
 from neurdicom.dicom.identity import uid_of
-from neurdicom.dicom.uids import check_uid
+from neurdicom.dicom.uids import check_conformant_uid
 from neurdicom.errors import Invalid, NotAvailable
 from neurdicom.pixels.encode.formats import PICTURES, RAW
 from neurdicom.workers.pool import Program, Reply, WorkerPool
@@ -157,7 +157,7 @@ class RenderService:
         NotAvailable
             The transfer syntax can't hold its pixels, or they can't be decoded.
         """
-        check_uid(transfer_syntax, "transfer_syntax")
+        check_conformant_uid(transfer_syntax, "transfer_syntax")
         location = await locate_instance(self._catalog, instance)
         spool = await asyncio.to_thread(self._blobs.new_spool)
         try:

@@ -7,20 +7,48 @@ import uuid
 from neurdicom.errors import Invalid
 from neurdicom.schema.texts import whole_text
 
-MAX_LENGTH = 64
-_FORM = re.compile(r"[0-9]+(?:\.[0-9]+)*\Z")
+#: Most characters of a UID that is kept as it is; one that follows PS3.5 9.1 has at most 64.
+LONGEST_UID = 128
+_LONGEST_CONFORMANT = 64
+
+#: Characters of UIDs that name entities here: printable ASCII, but none that separates ids in keys, paths and lists,
+#: and no wildcard.
+_CHARACTER = r"[!-)+\-.0->@-\[\]-}]"
+_PUNCTUATION = r"[!-)+\-.:->@\[\]-`{-}]"
+#: A regular expression of such UIDs, which have a letter or digit.
+UID_FORM = rf"(?={_CHARACTER}{{1,{LONGEST_UID}}}(?!{_CHARACTER}))(?={_PUNCTUATION}*[0-9A-Za-z]){_CHARACTER}+"
+_ID = re.compile(rf"{UID_FORM}\Z", re.ASCII)
+_CONFORMANT = re.compile(rf"(?=.{{1,{_LONGEST_CONFORMANT}}}\Z)(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*\Z", re.ASCII)
 
 #: JSON Schema of what `check_uid` takes.
 UID_SCHEMA = whole_text(
-    rf"(?=.{{1,{MAX_LENGTH}}}$)[0-9]+(\.[0-9]+)*",
-    description=f"A UID: numbers separated by single dots, at most {MAX_LENGTH} characters, no wildcards.",
+    UID_FORM,
+    description=f"A UID, at most {LONGEST_UID} characters. It need not have the form of PS3.5 9.1, but has no white "
+    "space, and none of `~`, `/`, `\\`, `,`, `*` and `?`.",
 )
+
+#: JSON Schema of the UID of a transfer syntax.
+SYNTAX_SCHEMA = whole_text(
+    rf"(?=.{{1,{_LONGEST_CONFORMANT}}}$)[0-9]+(\.[0-9]+)*",
+    description=f"A UID: numbers separated by single dots, at most {_LONGEST_CONFORMANT} characters.",
+)
+
+
+def is_uid(value: str) -> bool:
+    """Tell whether a UID can serve as an id."""
+    return _ID.match(value) is not None
+
+
+def is_conformant(value: str) -> bool:
+    """Tell whether a UID has the form of PS3.5 9.1."""
+    return _CONFORMANT.match(value) is not None
 
 
 def check_uid(value: str, field: str) -> str:
     """Check that a UID can serve as an id.
 
-    Components with leading zeros break PS3.5 9.1 but occur in real files and are unambiguous, so they pass.
+    UIDs with letters, with leading zeros, with a dot at the end or of more than 64 characters break PS3.5 9.1 but occur
+    in real files and are unambiguous, so they pass.
 
     Parameters
     ----------
@@ -37,14 +65,25 @@ def check_uid(value: str, field: str) -> str:
     Raises
     ------
     Invalid
-        It is empty, longer than 64 characters, or not digits and single dots.
+        It is empty, longer than 128 characters, or has characters that no id may have.
     """
     if not value:
         raise Invalid(f"{field} is missing or empty; an instance needs one", field=field)
-    if len(value) > MAX_LENGTH:
-        raise Invalid(f"{field} has {len(value)} characters; a UID has at most {MAX_LENGTH}", field=field)
-    if not _FORM.match(value):
-        raise Invalid(f"{field} is {value!r}; a UID is numbers separated by single dots", field=field)
+    if len(value) > LONGEST_UID:
+        raise Invalid(f"{field} has {len(value)} characters; at most {LONGEST_UID} are kept", field=field)
+    if not is_uid(value):
+        raise Invalid(f"{field} is {value!r}; a UID without spaces and any of ~/\\,*? is expected", field=field)
+    return value
+
+
+def check_conformant_uid(value: str, field: str) -> str:
+    """Check that a UID has the form of PS3.5 9.1, as `check_uid`."""
+    if not is_conformant(value):
+        raise Invalid(
+            f"{field} is {value[:LONGEST_UID]!r}; numbers without leading zeros, separated by single dots, of at most "
+            f"{_LONGEST_CONFORMANT} characters together are expected (PS3.5 9.1)",
+            field=field,
+        )
     return value
 
 

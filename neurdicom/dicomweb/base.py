@@ -9,7 +9,7 @@ from http import HTTPStatus
 from neurdicom.addresses import DEFAULT_PORTS, has_port
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT
 from neurdicom.dicom.identity import uid_of
-from neurdicom.dicom.uids import MAX_LENGTH, check_uid
+from neurdicom.dicom.uids import UID_FORM, check_uid
 from neurdicom.errors import Invalid, NeurdicomError, NotAvailable
 from neurdicom.http.accept import ANY, Choice, MediaRange, Offer, accepts_encoding, choose, parse_accept
 from neurdicom.http.base import ApiHandler
@@ -43,7 +43,7 @@ MODEL_CONTENT: Schema = {
 
 #: UIDs in paths, or keys where they name several entities.
 REFERENCE = whole_text(
-    rf"(?=[0-9.]{{1,{MAX_LENGTH}}}(~|$))[0-9]+(\.[0-9]+)*(~[0-9a-f]{{8}})?",
+    rf"{UID_FORM}(~[0-9a-f]{{8}})?",
     description="A UID, or `UID~XXXXXXXX` where the UID names several entities.",
 )
 

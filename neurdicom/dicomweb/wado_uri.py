@@ -11,7 +11,7 @@ from neurdicom.archive.lookup import check_frames
 from neurdicom.archive.render import ImageOptions
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.records import Location
-from neurdicom.dicom.uids import check_uid
+from neurdicom.dicom.uids import UID_FORM, check_conformant_uid
 from neurdicom.dicomweb.base import TAG
 from neurdicom.dicomweb.pictures import FRAME, NUMBER, QUALITY, SIZE, Region, frame_of, number_of, quality_of, size_of
 from neurdicom.dicomweb.rendered import PICTURES, PictureHandler
@@ -21,6 +21,7 @@ from neurdicom.http.downloads import MEDIA_TYPE, send_download
 from neurdicom.http.operation import BINARY, operation
 from neurdicom.http.parameters import described_parameter, parsed_parameter, text_parameter
 from neurdicom.schema import Schema
+from neurdicom.schema.texts import whole_text
 
 _REFUSED = {
     "anonymize": "instances are not anonymized here",
@@ -28,7 +29,7 @@ _REFUSED = {
     "presentationUID": "presentation states are not applied here",
 }
 
-_UID: Schema = {"type": "string", "pattern": "^[0-9.]{1,64}(~[0-9a-f]{8})?$"}
+_UID: Schema = whole_text(rf"{UID_FORM}(~[0-9a-f]{{8}})?")
 
 _REQUEST_TYPE = text_parameter("requestType", "`WADO`.", None, schema={"const": "WADO"}, required=True)
 _STUDY = text_parameter("studyUID", "Study Instance UID.", "", schema=_UID)
@@ -130,7 +131,7 @@ class WadoUri(PictureHandler):
     async def _send_file(self, location: Location) -> None:
         syntax = _SYNTAX.of(self)
         wanted = syntax or self.default_syntax
-        syntaxes = None if wanted == ANY else [check_uid(wanted, "transferSyntax")]
+        syntaxes = None if wanted == ANY else [check_conformant_uid(wanted, "transferSyntax")]
         given = await self.files.give(location.instance, syntaxes, strict=syntax is not None)
         await send_download(self, given.download)
 

@@ -1,12 +1,12 @@
 """Comparison of what a node answers with what it was asked for: instances that it sends, matches of a query."""
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from neurdicom.dicom.header import Header
 from neurdicom.dicom.identity import uid_of
+from neurdicom.dicom.uids import is_uid
 from neurdicom.errors import Invalid
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,6 @@ _KEYS: Final = {
 }
 _PADDING: Final = " \0"
 _LEVEL: Final = "00080052"
-_UID: Final = re.compile(r"[0-9.]+", re.ASCII)
 
 
 class NotRequested(Invalid):
@@ -115,8 +114,8 @@ def matches_of_query(
 def _exact_values(keys: Mapping[str, Any], tag: str) -> set[str]:
     """Collect the values that a unique key matches exactly, without regard to case; empty where it matches others."""
     values = [_comparable(str(value)) for value in (keys.get(tag) or {}).get("Value") or () if value]
-    is_uid = tag != _KEYS["PatientID"][0]
-    if any(not _UID.fullmatch(value) if is_uid else "*" in value or "?" in value for value in values):
+    of_uid = tag != _KEYS["PatientID"][0]
+    if any(not is_uid(value) if of_uid else "*" in value or "?" in value for value in values):
         return set()
     return set(values)
 

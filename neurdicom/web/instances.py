@@ -5,7 +5,7 @@ from neurdicom.archive.retrieve import RetrieveService
 from neurdicom.archive.search import SearchService
 from neurdicom.archive.trash.service import TrashService
 from neurdicom.dicom.query.attributes import Level
-from neurdicom.dicom.uids import UID_SCHEMA
+from neurdicom.dicom.uids import SYNTAX_SCHEMA
 from neurdicom.errors import Invalid
 from neurdicom.http.base import ApiHandler
 from neurdicom.http.downloads import MEDIA_TYPE, send_download
@@ -38,7 +38,7 @@ _TRANSFER_SYNTAX = text_parameter(
     "transfer_syntax",
     "UID of the transfer syntax to convert the file to. By default it is returned as stored.",
     None,
-    schema=UID_SCHEMA,
+    schema=SYNTAX_SCHEMA,
 )
 
 

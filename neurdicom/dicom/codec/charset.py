@@ -33,20 +33,49 @@ _CODECS = {
 }
 #: Terms that forbid code extensions: an escape character in them is a character.
 _STANDALONE = frozenset({"192", "GB18030", "GBK"})
+#: Defined terms as the standard spells them.
+_DEFINED = frozenset(
+    {"", "GB18030", "GBK", "ISO_IR 192"}
+    | {f"ISO_IR {term}" for term in _CODECS if term not in ("58", "87", "149", "159")}
+    | {f"ISO 2022 IR {term}" for term in _CODECS if term != "192"}
+)
 #: Terms whose codec needs an escape sequence first; their initial state is ASCII.
 _EXTENSIONS = frozenset({"58", "87", "149", "159"})
-_TERM = re.compile(r"ISO[ _-]?(?:2022)?[ _-]*(?:IR)?[ _-]*(\d+)\Z")
+#: Sets with characters of several bytes, and the codecs of text that has no escape sequences: the set's own, then the
+#: wider ones that writers use under its name. The two Japanese sets are one here, since EUC has both.
+_MULTI_BYTE = {
+    "58": ("gb2312", "utf_8", "gb18030"),
+    "149": ("euc_kr", "utf_8", "cp949"),
+    "87": ("euc_jp", "utf_8", "cp932"),
+    "159": ("euc_jp", "utf_8", "cp932"),
+    "192": ("utf_8",),
+    "GB18030": ("gb18030",),
+    "GBK": ("gbk", "gb18030"),
+}
+#: Codecs of wider sets for bytes that the set has not.
+_WIDER = {"shift_jis": "cp932", "euc_kr": "cp949", "gb2312": "gb18030", "gbk": "gb18030"}
+_TERM = re.compile(r"(?:ISO[ _-]*)?(?:2022)?[ _-]*(?:IR)[ _-]*(\d+)\Z|ISO[ _-]*(?:2022)?[ _-]*(\d{1,3})\Z")
+#: Parts of ISO 8859, by which some writers name the sets.
+_PART = re.compile(r"(?:ISO)?[ _-]*8859[ _-]*(\d+)\Z|LATIN[ _-]*(\d)\Z")
+_PARTS = {"1": "100", "2": "101", "3": "109", "4": "110", "5": "144", "6": "127", "7": "126", "8": "138", "9": "148"}
+_PARTS |= {"11": "166", "15": "203"}
+_LATIN = {"1": "100", "2": "101", "3": "109", "4": "110", "5": "148", "9": "203"}
 #: Spellings outside the standard that occur in files.
 _ALIASES = {
     "UTF8": "192",
     "UTF-8": "192",
+    "UTF_8": "192",
+    "UNICODE": "192",
     "ISO 2022 GBK": "GBK",
     "ISO 2022 GB18030": "GB18030",
     "GB2312": "58",
-    "LATIN1": "100",
-    "ISO 8859-1": "100",
-    "ISO-8859-1": "100",
-    "ISO8859-1": "100",
+    "GB 18030": "GB18030",
+    "EUC-KR": "149",
+    "EUC_KR": "149",
+    "SHIFT_JIS": "13",
+    "SHIFT-JIS": "13",
+    "ASCII": "6",
+    "US-ASCII": "6",
 }
 
 #: Escape sequences that designate a set to G0 (bytes 21-7E) and to G1 (A1-FE), with the codec of the bytes.
@@ -86,15 +115,19 @@ class CharacterSet:
     extended : bool
         True if escape sequences may switch to other sets (ISO 2022).
     declared : bool
-        True if the set was named and is known; otherwise the meaning of bytes past ASCII is guessed.
+        True if the sets are named by terms that the standard defines; otherwise no text past ASCII is written in them.
     terms : tuple of str
         Keys in `_CODECS` of the sets that text may be in, in the order of the values.
+    undesignated : tuple of str
+        Python's codecs to try for bytes past ASCII that no escape sequence gives a meaning: many writers leave it out
+        where the terms name exactly one set with characters of several bytes.
     """
 
     codec: str
     extended: bool
     declared: bool
     terms: tuple[str, ...] = ()
+    undesignated: tuple[str, ...] = ()
 
     def decode(self, raw: bytes) -> str:
         """Decode the bytes of a value; undecodable ones become U+FFFD. Never raises."""
@@ -102,9 +135,16 @@ class CharacterSet:
             return raw.decode("ascii")
         if self.extended and b"\x1b" in raw:
             return self._decode_extended(raw)
-        if self.codec == "ascii":
-            return _guess(raw)
-        return raw.decode(self.codec, "replace")
+        return self._guess(raw) if self.codec == "ascii" else _decode(raw, self.codec)
+
+    def _guess(self, raw: bytes) -> str:
+        """Decode bytes without a designation; UTF-8 and Latin-1, which never fails, are the last resorts."""
+        for codec in (*self.undesignated, "utf_8"):
+            try:
+                return raw.decode(codec)
+            except UnicodeDecodeError:
+                pass
+        return raw.decode("latin_1")
 
     def encode(self, text: str) -> bytes | None:
         """Encode text without code extensions; return None where the first set lacks one of its characters."""
@@ -125,7 +165,7 @@ class CharacterSet:
         Between delimiters only one set is used beside ASCII, and the initial sets are in force again before each of
         them.
         """
-        if not self.extended:
+        if not (self.extended and self.declared):
             return None
         parts = []
         for part in _COMPONENTS.split(text):
@@ -167,7 +207,7 @@ class CharacterSet:
             elif run[0] >= 0x80:
                 # Sloppy writers do not designate G1 again after a delimiter.
                 codec = last if high == "ascii" else high
-                parts.append(_guess(run) if codec == "ascii" else run.decode(codec, "replace"))
+                parts.append(self._guess(run) if codec == "ascii" else _decode(run, codec))
             elif low == "ascii":
                 parts.append(run.decode("ascii"))
                 if _DELIMITERS.search(run):
@@ -177,12 +217,14 @@ class CharacterSet:
         return "".join(parts)
 
 
-def _guess(raw: bytes) -> str:
-    """Decode bytes of an undeclared set as UTF-8 if they are valid UTF-8, else as Latin-1, which never fails."""
-    try:
-        return raw.decode("utf_8")
-    except UnicodeDecodeError:
-        return raw.decode("latin_1")
+def _decode(raw: bytes, codec: str) -> str:
+    """Decode bytes of a set, or of the wider one that writers use under its name."""
+    if (wider := _WIDER.get(codec)) is not None:
+        try:
+            return raw.decode(codec)
+        except UnicodeDecodeError:
+            codec = wider
+    return raw.decode(codec, "replace")
 
 
 @lru_cache(maxsize=256)
@@ -203,7 +245,10 @@ def character_set(terms: tuple[str, ...]) -> CharacterSet:
     codec = "ascii" if first is None or first in _EXTENSIONS else _CODECS[first]
     extended = first not in _STANDALONE
     usable = tuple(term for term in known if term is not None and not (extended and term in _STANDALONE))
-    return CharacterSet(codec, extended, first is not None, usable)
+    several = {_MULTI_BYTE[term] for term in known if term in _MULTI_BYTE}
+    undesignated = several.pop() if len(several) == 1 else ()
+    declared = all(term.strip(" \0") in _DEFINED for term in terms) if any(terms) else bool(terms)
+    return CharacterSet(codec, extended, declared, usable, undesignated)
 
 
 def _normal(term: str) -> str | None:
@@ -215,8 +260,12 @@ def _normal(term: str) -> str | None:
         return term
     if term in _ALIASES:
         return _ALIASES[term]
-    match = _TERM.match(term)
-    return match[1] if match and match[1] in _CODECS else None
+    if match := _TERM.match(term):
+        number = match[1] or match[2]
+        return number if number in _CODECS else None
+    if match := _PART.match(term):
+        return _PARTS.get(match[1]) if match[1] else _LATIN.get(match[2])
+    return None
 
 
 DEFAULT = character_set(())

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataelem import DataElement
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
-from neurdicom.dicom.codec.charset import character_set
+from neurdicom.dicom.codec.charset import DEFAULT, CharacterSet, character_set
+from neurdicom.dicom.codec.encode import TEXT_VRS
 from neurdicom.dicom.codec.json_model import name_groups
 from neurdicom.dicom.edits.changes import (
     MODIFICATION_REASON,
@@ -101,15 +103,14 @@ def edit_dataset(ds: Dataset, edits: Edits) -> None:
 
     Where the character set lacks a character of a value, all text of the dataset changes to UTF-8.
     """
-    changes = [change for change in changes_of(edits) if change.alters(_previous(ds, change)[1])]
+    changes = changes_of(edits)
+    charset = _charset_of(ds)
+    if not fits(charset, changes):
+        _use_utf_8(ds, charset)
+        ds.SpecificCharacterSet = _UTF_8_TERM
+    changes = [change for change in changes if change.alters(_previous(ds, change)[1])]
     if not changes:
         return
-    terms = ds.get("SpecificCharacterSet") or []
-    charset = character_set((terms,) if isinstance(terms, str) else tuple(str(term or "") for term in terms))
-    if not fits(charset, changes):
-        ds.decode()
-        _use_utf_8(ds)
-        ds.SpecificCharacterSet = _UTF_8_TERM
     earlier = ds.get(ORIGINAL_ATTRIBUTES)
     items = list(earlier.value) if earlier is not None and earlier.VR == "SQ" else []
     items += [_item(ds, time, group) for time, group in by_modification(changes)]
@@ -156,14 +157,28 @@ def _item(ds: Dataset, time: str, changes: list[Change]) -> Dataset:
     return item
 
 
-def _use_utf_8(ds: Dataset) -> None:
-    """Remove the character sets of items, so that they inherit that of the dataset around them."""
-    for element in ds:
-        if element.VR == "SQ":
-            for item in element.value:
-                _use_utf_8(item)
+def _charset_of(ds: Dataset, inherited: CharacterSet = DEFAULT) -> CharacterSet:
+    if "SpecificCharacterSet" not in ds:
+        return inherited
+    terms = ds.SpecificCharacterSet or []
+    return character_set((terms,) if isinstance(terms, str) else tuple(str(term or "") for term in terms))
+
+
+def _use_utf_8(ds: Dataset, charset: CharacterSet) -> None:
+    """Convert all text to UTF-8, as we read it, and remove the character sets of items, which inherit that of `ds`."""
+    implicit, little = ds.original_encoding
+    for tag in list(ds.keys()):
+        element = ds.get_item(tag)
+        vr = element.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
+        if vr == "SQ":
+            for item in ds[tag].value:
+                _use_utf_8(item, _charset_of(item, charset))
                 if "SpecificCharacterSet" in item:
                     del item.SpecificCharacterSet
+        elif vr in TEXT_VRS and isinstance(element, RawDataElement) and isinstance(element.value, bytes):
+            text = charset.decode(element.value).encode("utf_8", "replace")
+            ds[tag] = element._replace(value=text, length=len(text))
+    ds.set_original_encoding(implicit, little, ["utf_8"])
 
 
 def rewrite_header(path: Path, layout: Layout, edits: Edits) -> tuple[bytes, int]:

@@ -9,6 +9,7 @@ from typing import Any
 from neurdicom.dicom.query.attributes import BY_FIELD, Kind, Level
 from neurdicom.dicom.query.filters import filter_fields
 from neurdicom.dicom.query.labels import LABEL_FORM, LABELS
+from neurdicom.dicom.uids import UID_FORM
 from neurdicom.schema import Schema
 from neurdicom.schema.texts import BLANKS, NOT_BLANK, whole_text
 
@@ -27,7 +28,7 @@ _INTEGER = r"-?\d{1,18}"
 _WHOLE_VALUES = rf"(?=[^*?]*[^*?,{BLANKS}])[^*?]*"
 
 _ENTITY = {
-    Kind.UID: r"[0-9.]{1,64}(,[0-9.]{1,64})*",
+    Kind.UID: rf"{UID_FORM}(,{UID_FORM})*",
     # A list of whole values, or one pattern.
     Kind.CODE: rf"{_WHOLE_VALUES}|(?=[^,]*{WORD})[^,]*",
     Kind.DATE: rf"{DATE}(-{DATE}?|(,{DATE})+)?|-{DATE}",

@@ -8,6 +8,7 @@ from datetime import date
 from neurdicom.dicom.query.attributes import AT_LEVEL, BY_FIELD, Kind, Level
 from neurdicom.dicom.query.conditions import AnyOf, Between, Condition, Like, Scalar, text_condition
 from neurdicom.dicom.query.labels import LABELS, LONGEST_LABEL, is_label
+from neurdicom.dicom.uids import is_uid
 from neurdicom.errors import Invalid, shown
 from neurdicom.schema.texts import is_blank
 
@@ -15,7 +16,6 @@ _IDS = {"patient": Level.PATIENT, "study": Level.STUDY, "series": Level.SERIES}
 _INTEGER = re.compile(r"(-?\d+)(?:(-)(-?\d+)?)?\Z", re.ASCII)
 _TIME = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?\Z", re.ASCII)
 _LAST_TIME = "235959.999999"
-_UID = re.compile(r"[0-9.]{1,64}\Z", re.ASCII)
 _INT64 = 1 << 63
 
 
@@ -100,7 +100,7 @@ def _conditions(field: str, texts: list[str]) -> Sequence[Condition]:
         raise Invalid(f"the filter {field!r} holds no value", field=field)
     if field == LABELS:
         return [_labels(parts)]
-    if kind is Kind.UID and (bad := [part for part in parts if not _UID.match(part)]):
+    if kind is Kind.UID and (bad := [part for part in parts if not is_uid(part)]):
         raise Invalid(f"{field!r} takes UIDs (digits and dots, no wildcards), not {bad[0]!r}", field=field)
     if kind is Kind.UID or field in _IDS:
         return [AnyOf(field, tuple(parts))]

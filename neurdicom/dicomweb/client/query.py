@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from neurdicom.dicom.codec.json_model import name_text
 from neurdicom.dicom.query.attributes import Level
+from neurdicom.dicom.uids import UID_FORM
 from neurdicom.dicomweb.client.connection import NodeConnections, Query
 from neurdicom.errors import PeerFailed
 from neurdicom.nodes.peer import Node
@@ -16,6 +17,7 @@ PAGE = 200
 
 _JSON = "application/dicom+json"
 _TAG = re.compile(r"[0-9A-F]{8}", re.ASCII)
+_REFERENCE = re.compile(rf"{UID_FORM}(~[0-9a-f]{{8}})?", re.ASCII)
 _DEEPEST = 16
 
 _PATIENT_ID, _ISSUER = "00100020", "00100021"
@@ -113,7 +115,7 @@ def _address(level: Level, keys: Mapping[str, Any]) -> tuple[str, Query]:
 
 def _single_uid(keys: Mapping[str, Any], tag: str) -> str:
     values = keys.get(tag, {}).get("Value") or []
-    return values[0] if len(values) == 1 and re.fullmatch(r"[0-9.]+(~[0-9a-f]{8})?", str(values[0]), re.ASCII) else ""
+    return values[0] if len(values) == 1 and _REFERENCE.fullmatch(str(values[0])) else ""
 
 
 def _parameters(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ CONGESTION: Refusal = (2, 3, 1)
 
 #: Why this server rejects an association, for its log.
 REASONS: dict[Refusal, str] = {
-    NO_REASON: "the PDUs that it takes are too short",
+    NO_REASON: "it proposes no presentation context, or takes PDUs that are too short",
     UNKNOWN_CONTEXT: "its application context is not that of DICOM",
     UNKNOWN_CALLING: "no DICOM node has its AE title (`neurdicom node add` adds one; setting dimse_accept)",
     WRONG_CALLED: "it called another AE title than that of this server (settings ae_title, dimse_called)",

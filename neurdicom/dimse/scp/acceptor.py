@@ -21,6 +21,7 @@ from neurdicom.dimse.ipc.contract import (
     REASONS,
     UNKNOWN_CALLING,
     UNKNOWN_CONTEXT,
+    WRONG_CALLED,
     Refusal,
     Verdict,
 )
@@ -35,6 +36,7 @@ from neurdicom.dimse.scu.requestor import Requestor
 from neurdicom.dimse.statuses import SUCCESS
 from neurdicom.dimse.ul.association import Association, Service, respond_to
 from neurdicom.dimse.ul.exchange import SMALLEST_PDU, Disconnected
+from neurdicom.dimse.ul.items import BLANK_TITLE
 from neurdicom.dimse.ul.transport import end_connection
 from neurdicom.errors import NeurdicomError
 
@@ -236,11 +238,16 @@ class Acceptor:
         """Ask the server for its verdict on a requested association, and choose the presentation contexts."""
         assoc = event.assoc
         request = assoc.requestor.primitive
+        proposed = request.presentation_context_definition_list
         assoc.requestor.ae_title = request.calling_ae_title
+        for title, refusal in ((request.called_ae_title, WRONG_CALLED), (assoc.peer, UNKNOWN_CALLING)):
+            if title == BLANK_TITLE:
+                self._reject(assoc, number, refusal)
+                return
         if request.application_context_name != _APPLICATION_CONTEXT:
             self._reject(assoc, number, UNKNOWN_CONTEXT)
             return
-        if 0 < (assoc.requestor.maximum_length or 0) < SMALLEST_PDU:
+        if 0 < (assoc.requestor.maximum_length or 0) < SMALLEST_PDU or not proposed:
             self._reject(assoc, number, NO_REASON)
             return
         try:
@@ -258,7 +265,6 @@ class Acceptor:
                 "the server could not decide on an association with %s, which is rejected: %s", assoc.peer, error
             )
             verdict = Verdict(refusal=CONGESTION)
-        proposed = request.presentation_context_definition_list
         if verdict.refusal is None and not verdict.known:
             if any(context.abstract_syntax == Verification for context in proposed):
                 log.info("%s at %s is not a known node: it may only verify", assoc.peer, assoc.requestor.address)

@@ -1,7 +1,6 @@
 """SCP of the Storage Commitment Push Model (PS3.4 J): the request (N-ACTION) and the report (N-EVENT-REPORT)."""
 
 import logging
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -12,6 +11,7 @@ from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.presentation import build_context, build_role
 from pynetdicom.status import code_to_category
 
+from neurdicom.dicom.uids import is_uid
 from neurdicom.dimse.identifier import SYNTAXES, decode_identifier, encode_identifier
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link, ServerOperation
@@ -38,7 +38,6 @@ COMPLETE, FAILURES_EXIST = 1, 2
 
 _TRANSACTION, _REFERENCES, _FAILED = "00081195", "00081199", "00081198"
 _CLASS, _INSTANCE, _REASON, _RETRIEVE_AE = "00081150", "00081155", "00081197", "00080054"
-_UID = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _MESSAGE_ID = 1
 
 
@@ -113,7 +112,7 @@ def _references(dataset: Mapping[str, Any]) -> list[str]:
 
 def _uid(dataset: Mapping[str, Any], tag: str, name: str) -> str:
     values: list[Any] = dataset.get(tag, {}).get("Value") or []
-    if len(values) != 1 or not isinstance(values[0], str) or not _UID.fullmatch(values[0]):
+    if len(values) != 1 or not isinstance(values[0], str) or not is_uid(values[0]):
         raise Invalid(f"{name} is missing or not a UID")
     return values[0]
 

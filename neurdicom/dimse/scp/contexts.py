@@ -16,6 +16,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from neurdicom.dicom.codec.transfer_syntaxes import CONVERSIONS
+from neurdicom.dicom.uids import is_uid
 from neurdicom.dimse.identifier import MODELS
 
 #: Transfer syntaxes of the services without pixels.
@@ -76,7 +77,7 @@ def transfer_syntaxes() -> frozenset[UID]:
 
 def is_storage(uid: str, *, any_class: bool) -> bool:
     """Tell whether instances of a SOP class are stored; with `any_class` those of unknown SOP classes are too."""
-    return uid in storage_classes() or (any_class and uid not in UID_dictionary)
+    return uid in storage_classes() or (any_class and uid not in UID_dictionary and is_uid(uid))
 
 
 def accept(
@@ -107,8 +108,6 @@ def accept(
     accepted: dict[UID, PresentationContext] = {}
     for context in proposed:
         uid = context.abstract_syntax
-        if not context.transfer_syntax:  # which the standard requires; DICOM's default is assumed
-            context.transfer_syntax = [ImplicitVRLittleEndian]
         storage = known and is_storage(uid, any_class=any_class)
         if not (storage or uid == Verification or (known and uid in SERVICES)):
             continue

@@ -6,6 +6,7 @@ from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext, StoragePresentationContexts, build_context
 
 from neurdicom.dicom.codec.transfer_syntaxes import EXPLICIT, IMPLICIT
+from neurdicom.dicom.uids import is_conformant, is_uid
 
 #: Most contexts of an association: their ids are the odd numbers of a byte.
 MOST_CONTEXTS = 128
@@ -32,7 +33,8 @@ def storage_contexts(kinds: Iterable[tuple[str, str]]) -> list[list[Presentation
     """Plan the associations in which instances can be sent.
 
     Each stored transfer syntax is proposed in a context of its own, so that the receiver can accept it or not, and
-    the uncompressed ones in another. All contexts of a SOP class are in one association.
+    the uncompressed ones in another. All contexts of a SOP class are in one association. A SOP class that is no UID by
+    PS3.5 9.1 is the last, in one of its own, since some receivers abort an association for it.
 
     Parameters
     ----------
@@ -46,12 +48,12 @@ def storage_contexts(kinds: Iterable[tuple[str, str]]) -> list[list[Presentation
     """
     stored: dict[str, dict[str, None]] = {}
     for sop_class, syntax in kinds:
-        if UID(sop_class).is_valid and UID(syntax).is_valid:  # else there is no context for it
+        if is_uid(sop_class) and UID(syntax).is_valid:  # else there is no context for it
             stored.setdefault(sop_class, {})[syntax] = None
     plan: list[list[PresentationContext]] = []
-    for sop_class, syntaxes in stored.items():
+    for sop_class, syntaxes in sorted(stored.items(), key=lambda item: not is_conformant(item[0])):
         contexts = [build_context(sop_class, list(group)) for group in _groups(tuple(syntaxes))]
-        if not plan or len(plan[-1]) + len(contexts) > MOST_CONTEXTS:
+        if not plan or len(plan[-1]) + len(contexts) > MOST_CONTEXTS or not is_conformant(sop_class):
             plan.append([])
         plan[-1] += contexts
     return plan

@@ -10,6 +10,7 @@ from pydicom.uid import UID
 from pynetdicom.status import code_to_category
 
 from neurdicom.dicom.identity import uid_of
+from neurdicom.dicom.uids import is_conformant
 from neurdicom.dimse.ipc.contract import Remote
 from neurdicom.dimse.ipc.link import Link
 from neurdicom.dimse.scu.proposals import storage_contexts
@@ -125,13 +126,18 @@ class StorageSender:
             except PeerFailed as error:
                 if not begun:
                     raise
-                yield from (SubOperation(each[0], None, str(error), True, error.retryable) for each in mine)
+                # A receiver that ends an association for a SOP class that is no UID by PS3.5 9.1 does so each time.
+                may_pass = error.retryable and all(map(is_conformant, classes))
+                yield from (SubOperation(each[0], None, str(error), True, may_pass) for each in mine)
         for instance, _, _ in left:
             yield SubOperation(instance, None, "its SOP class or transfer syntax is unknown", True)
 
     def on(self, exchange: Exchange, instances: Sequence[Instance]) -> Generator[SubOperation, None, None]:
-        """Send instances on an established association; if it ends, the remaining ones have failed."""
-        for instance, sop_class, _ in instances:
+        """Send instances on an established association; if it ends, the remaining ones have failed.
+
+        Those whose UID breaks PS3.5 9.1 come last, since some receivers abort an association for them.
+        """
+        for instance, sop_class, _ in sorted(instances, key=lambda each: not is_conformant(uid_of(each[0]))):
             if not exchange.alive:
                 yield SubOperation(instance, None, "the association had ended before", True, True)
                 continue

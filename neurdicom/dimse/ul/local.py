@@ -19,9 +19,16 @@ from neurdicom.dimse.ul.transport import Transport
 from neurdicom.dimse.ul.upper_layer import MAXIMUM_PDU
 
 
+def _take(_: str) -> tuple[bool, str]:
+    """Validate any value, for pynetdicom."""
+    return True, ""
+
+
 def configure_library(*, debug: bool) -> None:
-    """Keep pynetdicom and pydicom from formatting and logging messages that are not shown."""
+    """Keep pynetdicom and pydicom from logging what is not shown, and from refusing values that we take."""
     _config.LOG_HANDLER_LEVEL = "none"
+    # What a value may be is decided here (`items`, `command`), not by errors that end associations.
+    _config.VALIDATORS = dict.fromkeys(_config.VALIDATORS, _take)
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
     logging.getLogger("pynetdicom").setLevel(logging.DEBUG if debug else logging.ERROR)
     if not debug:  # these log a traceback for each broken connection; we log a line

@@ -11,6 +11,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
 from neurdicom.dicom.codec.file_meta import file_meta
+from neurdicom.dimse.ul.command import decodable_command
 from neurdicom.dimse.ul.incoming import Incoming
 from neurdicom.dimse.ul.lifecycle import StatefulAssociation
 from neurdicom.errors import Malformed
@@ -23,8 +24,8 @@ MAX_COMMAND = 16 * 1024
 #: Most bytes of a dataset that is kept in memory, such as an identifier with thousands of UIDs.
 MAX_IDENTIFIER = 2 * 1024 * 1024
 
-#: Most fragments of a command set or identifier, which may be empty ones.
-MAX_FRAGMENTS = 4096
+#: Most fragments of a command set or identifier that hold nothing.
+MAX_EMPTY = 4096
 
 #: Most requests that may wait while one is served. Without a window for asynchronous operations (PS3.7 D.3.3.3) a peer
 #: sends one at a time; C-CANCEL does not count.
@@ -54,7 +55,9 @@ class Messages(DIMSEServiceProvider):
         self.message: Any = None
         self._folder = folder
         self._largest = largest
-        self._fragments = 0
+        self._command = bytearray()  # its fragments that have arrived
+        self._surplus = False  # a dataset is dropped, should one come
+        self._empty = 0
         self._bytes = 0
 
     @property
@@ -92,7 +95,7 @@ class Messages(DIMSEServiceProvider):
     @property
     def is_idle(self) -> bool:
         """True if no message is arriving or waiting."""
-        return self.message is None and bool(self.msg_queue.empty())
+        return self.message is None and not self._command and bool(self.msg_queue.empty())
 
     def receive_primitive(self, primitive: P_DATA) -> None:
         """Receive the values of a P-DATA PDU.
@@ -103,14 +106,28 @@ class Messages(DIMSEServiceProvider):
             The values are out of order or beyond a limit; the association ends.
         """
         for context_id, data in primitive.presentation_data_value_list:
+            if self._surplus and not data[0] & _COMMAND:
+                self._surplus = not data[0] & _LAST
+                continue
             self._check(context_id, data)
+            if data[0] & _COMMAND:
+                self._command += data[1:]
+                if not data[0] & _LAST:
+                    continue
+                data = self._decodable()
             one = P_DATA()
             one.presentation_data_value_list.append((context_id, data))
             super().receive_primitive(one)
-            if data[0] & _COMMAND and data[0] & _LAST:
+            if data[0] & _COMMAND:
                 self._after_command()
             if self.message is None:
-                self._fragments = self._bytes = 0
+                self._empty = self._bytes = 0
+
+    def _decodable(self) -> bytes:
+        """Take the command set that has arrived, as one fragment that pynetdicom decodes."""
+        data, self._command = bytes(self._command), bytearray()
+        command, self._surplus = decodable_command(data)
+        return _ALL_OF_COMMAND + command
 
     def _check(self, context_id: int, data: memoryview) -> None:
         message = self.message
@@ -121,14 +138,15 @@ class Messages(DIMSEServiceProvider):
             raise Malformed(f"a dataset is in presentation context {context_id}; {message.context_id} is expected")
         if message is not None and isinstance(message._data_set_file, Incoming):
             return
-        self._fragments += 1
-        self._bytes += len(data)
-        if self._fragments > MAX_FRAGMENTS or self._bytes > (MAX_COMMAND if in_command else MAX_IDENTIFIER):
-            raise Malformed(f"a {'command set' if in_command else 'dataset'} has more than {self._bytes - 1} bytes")
+        self._bytes += len(data) - 1
+        self._empty += len(data) == 1
+        if self._empty > MAX_EMPTY or self._bytes > (MAX_COMMAND if in_command else MAX_IDENTIFIER):
+            kind = "command set" if in_command else "dataset"
+            raise Malformed(f"a {kind} has more than {self._bytes - 1} bytes, or {MAX_EMPTY} empty fragments")
 
     def _after_command(self) -> None:
         message = self.message
-        self._fragments = self._bytes = 0
+        self._empty = self._bytes = 0
         if isinstance(message, C_STORE_RQ):
             message._data_set_file = incoming = self._incoming(message)
             message._data_set_path = Path(incoming.name)

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from pynetdicom.transport import T_CONNECT, AddressInformation, AssociationSocket
 
+from neurdicom.dimse.ul.items import SentForms
 from neurdicom.dimse.ul.lifecycle import StatefulAssociation
 
 #: Bytes of a PDU's type and length (PS3.8 9.3.1).
@@ -34,6 +35,11 @@ class Transport(AssociationSocket):
         For an acceptor: the connection, after the TLS handshake.
     address : AddressInformation, optional
         For a requestor: the local address to connect from.
+
+    Attributes
+    ----------
+    sent : SentForms
+        What is put back into the PDUs that are sent.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Transport(AssociationSocket):
         super().__init__(assoc, client_socket, address)
         self._seconds = seconds
         self._tls: threading.Lock | None = None
+        self.sent = SentForms()
         if client_socket is not None:
             self._prepare()
 
@@ -148,6 +155,7 @@ class Transport(AssociationSocket):
         """Send a PDU; an error becomes Evt17, as in the original."""
         try:
             assert self.socket is not None
+            bytestream = self.sent.restored(bytestream)
             if self._tls is None:
                 self.socket.sendall(bytestream)
             else:

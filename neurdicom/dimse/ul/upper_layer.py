@@ -11,6 +11,7 @@ import select
 import ssl
 import struct
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,7 +21,7 @@ from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.timer import Timer
 
-from neurdicom.dimse.ul.items import without_unknown_items
+from neurdicom.dimse.ul.items import ACCEPT, REQUEST, decodable, decodable_end
 from neurdicom.dimse.ul.lifecycle import StatefulAssociation
 from neurdicom.dimse.ul.messages import Messages
 from neurdicom.dimse.ul.transport import HEAD_BYTES, end_connection
@@ -37,9 +38,9 @@ LONGEST_ASSOCIATE = 1024 * 1024
 LONGEST_OTHER = 1024
 
 _P_DATA = 0x04
-_ASSOCIATE = (0x01, 0x02)
+_ASSOCIATE = (REQUEST, ACCEPT)
 _HEAD = struct.Struct(">BxI")
-_LONGEST = {0x01: LONGEST_ASSOCIATE, 0x02: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
+_LONGEST = {REQUEST: LONGEST_ASSOCIATE, ACCEPT: LONGEST_ASSOCIATE, _P_DATA: MAXIMUM_PDU}
 
 #: Transport connection closed, ARTIM timer expired, PDU invalid (PS3.8 9.2.2).
 _ENDS = ("Evt17", "Evt18", "Evt19")
@@ -84,7 +85,7 @@ class Deadline(Timer):
 class _PDataBody:
     """The body of a received P-DATA-TF PDU (PS3.8 9.3.5); its values are views of the received bytes."""
 
-    def __init__(self, body: memoryview) -> None:
+    def __init__(self, body: memoryview, our_ids: Mapping[int, int]) -> None:
         self._values: list[tuple[int, memoryview]] = []
         pos = 0
         while pos < len(body):
@@ -92,7 +93,8 @@ class _PDataBody:
             end = pos + 4 + length
             if length < 2 or end > len(body):
                 raise ValueError(f"a presentation data value at {pos} has {length} bytes; the PDU has {len(body)}")
-            self._values.append((body[pos + 4], body[pos + 5 : end]))
+            context_id = body[pos + 4]
+            self._values.append((our_ids.get(context_id, context_id), body[pos + 5 : end]))
             pos = end
 
     def to_primitive(self) -> P_DATA:
@@ -258,9 +260,14 @@ class UpperLayer(DULServiceProvider):
             return
         try:
             if kind == _P_DATA:
-                pdu, event = _PDataBody(body), "Evt10"
+                pdu, event = _PDataBody(body, self.socket.sent.ours), "Evt10"
             else:
-                whole = without_unknown_items(kind, body) if kind in _ASSOCIATE else bytearray(head) + body
+                if kind in _ASSOCIATE:
+                    whole, sent = decodable(kind, body)
+                    if kind == REQUEST:
+                        self.socket.sent = sent
+                else:
+                    whole = decodable_end(kind, body)
                 pdu, event = self._decode_pdu(whole)
         except Exception as error:  # whatever fails here is caused by an invalid PDU
             log.warning(

@@ -52,6 +52,100 @@ EXAMPLES = [
 ]
 
 
+#: Codec of each number, text that it has, and the spellings of its term.
+SETS = {
+    "6": ("ascii", "Buc^Jerome"),
+    "13": ("shift_jis", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    "100": ("latin_1", "Buc^Jérôme"),
+    "101": ("iso8859_2", "Wałęsa"),
+    "109": ("iso8859_3", "Ĥu"),
+    "110": ("iso8859_4", "Kāz"),
+    "126": ("iso8859_7", "Διονυσιος"),
+    "127": ("iso8859_6", "قباني^لنزار"),
+    "138": ("iso8859_8", "שרון^דבורה"),
+    "144": ("iso8859_5", "Люкceмбypг"),
+    "148": ("iso8859_9", "Çavuşoğlu"),
+    "166": ("iso8859_11", "นาม"),
+    "192": ("utf_8", "Wang^XiaoDong=王^小東"),
+    "203": ("iso8859_15", "€ œ"),
+}
+SPELLINGS = (
+    "ISO_IR {}",
+    "ISO 2022 IR {}",
+    "ISO-IR {}",
+    "ISO IR {}",
+    "ISO_IR_{}",
+    "iso_ir {}",
+    " ISO_IR {} ",
+    "ISO_IR{}",
+)
+OTHERS = {"UTF-8": "192", "utf8": "192", "latin1": "100", "Latin-1": "100", "ISO 8859-1": "100", "ISO_8859-5": "144"}
+
+#: Text of the sets with characters of several bytes, and the codecs that writers use without escape sequences.
+SEVERAL_BYTES = {
+    "149": ("김^희=金^姬", ("euc_kr", "utf_8")),
+    "58": ("张^小东", ("gb2312", "utf_8")),
+    "87": ("山田^太郎", ("shift_jis", "euc_jp", "utf_8")),
+    "159": ("山田^太郎", ("shift_jis", "euc_jp", "utf_8")),
+}
+
+
+@pytest.mark.parametrize("number", SETS)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_decodes_each_spelling(number: str, spelling: str) -> None:
+    codec, text = SETS[number]
+    assert character_set((spelling.format(number),)).decode(text.encode(codec)) == text
+
+
+@pytest.mark.parametrize("term", OTHERS)
+def test_decodes_what_writers_call_a_set(term: str) -> None:
+    codec, text = SETS[OTHERS[term]]
+    assert character_set((term,)).decode(text.encode(codec)) == text
+
+
+@pytest.mark.parametrize("number", SEVERAL_BYTES)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("before", [(), ("",), ("ISO 2022 IR 6",)])
+def test_decodes_without_escape_sequences(number: str, spelling: str, before: tuple[str, ...]) -> None:
+    """Exactly one set with characters of several bytes is named, so that is what they are."""
+    text, codecs = SEVERAL_BYTES[number]
+    charset = character_set((*before, spelling.format(number)))
+    for codec in codecs:
+        assert charset.decode(text.encode(codec)) == text
+    # Text is written in sets that are named as the standard has it; and JIS X 0212 lacks these characters.
+    written = charset.encode_extended(text)
+    assert (written is not None) == (spelling == "ISO 2022 IR {}" and number != "159")
+    assert charset.decode(written or b"") in (text, "")
+
+
+def test_several_such_sets_leave_it_open() -> None:
+    terms = ("", "ISO 2022 IR 149", "ISO 2022 IR 58")
+    assert character_set(terms).decode("김".encode("euc_kr")) == "김".encode("euc_kr").decode("latin_1")
+    assert character_set(("ISO_IR 100", "ISO 2022 IR 149")).decode(b"J\xe9") == "Jé"
+    assert character_set(("", "ISO 2022 IR 87", "ISO 2022 IR 159")).decode("山".encode("euc_jp")) == "山"
+
+
+@pytest.mark.parametrize(
+    ("terms", "codec", "text"),
+    [
+        (("ISO 2022 IR 149",), "cp949", "똠방"),
+        (("ISO_IR 58",), "gbk", "張小東"),
+        (("", "GB18030"), "gb18030", "张小东"),
+        (("", "GBK"), "gbk", "张小东"),
+        (("", "ISO_IR 192"), "utf_8", "张小东"),
+        (("ISO_IR 13",), "cp932", "髙橋①"),
+        (("GBK",), "gb18030", "㐀"),
+    ],
+)
+def test_decodes_the_wider_sets_that_writers_use(terms: tuple[str, ...], codec: str, text: str) -> None:
+    assert character_set(terms).decode(text.encode(codec)) == text
+
+
+def test_parts_without_a_designation_among_others() -> None:
+    raw = "김^".encode("euc_kr") + b"\x1b$)C" + "희".encode("euc_kr") + b"\\" + "철".encode("euc_kr")
+    assert character_set(("", "ISO 2022 IR 149")).decode(raw) == "김^희\\철"
+
+
 @pytest.mark.parametrize(("terms", "raw", "text"), EXAMPLES)
 def test_decodes_each_set(terms: tuple[str, ...], raw: bytes, text: str) -> None:
     assert character_set(terms).decode(raw) == text

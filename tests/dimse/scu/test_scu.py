@@ -206,7 +206,7 @@ def test_a_job_that_is_cancelled(server: Server) -> None:
 
 
 def test_what_has_no_context_fails_alone(server: Server) -> None:
-    """An instance whose SOP class is no UID can't be proposed; the others go."""
+    """An instance whose SOP class is no UID goes alone; here the destination aborts the association for it."""
     named = SecondaryCaptureImageStorage.encode()
     before, _, after = dicom_file(2, study=31).rpartition(named)
     upload(server, dicom_file(1, study=31), before + b"not.a.uid".ljust(len(named), b"\0") + after)

@@ -3,6 +3,7 @@
 import io
 import socket
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -77,8 +78,12 @@ class RawPeer:
         user = _item(0x51, struct.pack(">I", maximum)) + _item(0x52, b"1.2.3.4") + _item(0x55, b"TEST")
         items += _item(0x50, user + further) + further
         head = struct.pack(">H2x16s16s32x", 1, called.encode().ljust(16), calling.encode().ljust(16))
+        return self.request_with(head + items)
+
+    def request_with(self, body: bytes) -> Self:
+        """Ask for an association with the body of an A-ASSOCIATE-RQ; raises `Rejected` or `Ended`."""
         try:
-            self.send_pdu(0x01, head + items)
+            self.send_pdu(0x01, body)
             kind, body = self.receive_pdu()
             if kind == 0x03:
                 raise Rejected(*body[1:4])
@@ -195,13 +200,14 @@ class RawPeer:
 
 
 def command_set(**elements: Any) -> bytes:
-    """A command set in Implicit VR Little Endian, group length first (PS3.7 6.3.1)."""
+    """A command set in Implicit VR Little Endian, group length first (PS3.7 6.3.1); its values may be odd."""
     ds = Dataset()
-    for keyword, value in ({"CommandDataSetType": NO_DATASET} | elements).items():
-        setattr(ds, keyword, value)
     stream = DicomBytesIO()
     stream.is_little_endian, stream.is_implicit_VR = True, True
-    write_dataset(stream, ds)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        for keyword, value in ({"CommandDataSetType": NO_DATASET} | elements).items():
+            setattr(ds, keyword, value)
+        write_dataset(stream, ds)
     body = stream.getvalue()
     return struct.pack("<HHII", 0, 0, 4, len(body)) + body
 
