@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from neurdicom.archive.available_syntax import AVAILABLE_SYNTAX, available_syntax
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import DescribedInstance, Entity
 from neurdicom.dicom.edits.apply import apply_to_json
@@ -233,6 +234,8 @@ class _Search:
                     continue
                 header = orjson.loads(sample.header)
                 header = apply_to_json(header, sample.edits) if sample.edits else header
+                if self._level is Level.INSTANCE:
+                    header[AVAILABLE_SYNTAX] = available_syntax(sample.transfer_syntax)
             dataset = self._template.write(entities, header)
             if not self._keys.others or self._meets(dataset if header is None else header | dataset):
                 written.append((item, dataset))
