@@ -1,6 +1,7 @@
 """What each resource gives for an Accept header, or for the query parameter in its place."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -55,7 +56,8 @@ def path(dicomweb_server: object) -> str:
     import imagecodecs
 
     pixels = np.arange(32 * 24, dtype="u1").reshape(32, 24)
-    own = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid(), "SOPInstanceUID": generate_uid()}
+    names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    own: dict[str, Any] = {name: generate_uid() for name in names}
     ds = pydicom.dcmread(io.BytesIO(dicom_file(**own, PatientID=own["StudyInstanceUID"], Rows=32, Columns=24)))
     ds.PixelData = encapsulate([bytes(imagecodecs.jpegls_encode(pixels))])
     ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OB", True
