@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import orjson
 
+from neurdicom.archive.available_syntax import with_available_syntax
 from neurdicom.archive.search import SearchService
 from neurdicom.archive.targets import Target, TargetService
 from neurdicom.catalog.base import Catalog
@@ -21,6 +22,7 @@ _STORED = b'"BulkDataURI":"bulk/'
 
 #: SpecificCharacterSet at any level; the text of the model itself is UTF-8 (PS3.18 F.2).
 _CHARSET = re.compile(rb'"00080005":\{(?:"vr":"CS",)?"Value":\[(?:"(?:[^"\\]|\\.)*"|null|,)*\](?:,"vr":"CS")?\}')
+_CHARSET_KEY = b'"00080005":'
 _UTF_8 = b'"00080005":{"vr":"CS","Value":["ISO_IR 192"]}'
 
 
@@ -65,5 +67,13 @@ def _dataset(one: DescribedInstance, url: str) -> bytes:
     header = one.header
     if one.edits:
         header = orjson.dumps(apply_to_json(orjson.loads(header), one.edits))
-    header = _CHARSET.sub(_UTF_8, header)
+    header = with_available_syntax(_in_utf_8(header), one.transfer_syntax)
     return header.replace(_STORED, f'"BulkDataURI":"{url}/bulk/'.encode())
+
+
+def _in_utf_8(header: bytes) -> bytes:
+    """Declare UTF-8 at all levels; mostly it is the first element, and the only one, that declares another set."""
+    first = _CHARSET.match(header, 1)
+    if first is not None and header.find(_CHARSET_KEY, first.end()) < 0:
+        return b"{" + _UTF_8 + header[first.end() :]
+    return _CHARSET.sub(_UTF_8, header)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from neurdicom.archive.available_syntax import AVAILABLE_SYNTAX, available_syntax
 from neurdicom.archive.query_below import fitting, path_of, read_header, samples_below
 from neurdicom.archive.query_order import in_order, page_query, position
 from neurdicom.catalog.base import Catalog
@@ -230,6 +231,8 @@ class _Search:
                 if sample is None:
                     continue
                 header = read_header(sample)
+                if self._level is Level.INSTANCE:
+                    header[AVAILABLE_SYNTAX] = available_syntax(sample.transfer_syntax)
             dataset = self._template.write(entities, header)
             if not self._keys.others or self._meets(dataset if header is None else header | dataset):
                 shown = inside.get(item["key"])

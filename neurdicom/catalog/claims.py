@@ -108,21 +108,26 @@ def with_edits(attributes: dict[str, Value], edits: list[Edit]) -> dict[str, Val
 
 
 def described_instances(
-    rows: Sequence[tuple[Sequence[str], bytes]], applying: Iterable[tuple[Edit, ...]]
+    rows: Sequence[tuple[Sequence[str], bytes, str]], applying: Iterable[tuple[Edit, ...]]
 ) -> list[DescribedInstance]:
     """Join headers with the edits that apply to them.
 
     Parameters
     ----------
     rows : sequence
-        For each instance the ids of all four levels, the patient's first, and its header.
+        For each instance the ids of all four levels, the patient's first, its header, and its transfer syntax.
     applying : iterable of tuple of Edit
         For each instance the edits that apply to it (`applying_edits`).
     """
     return [
-        DescribedInstance(study, series, instance, header, own)
-        for ((_, study, series, instance), header), own in zip(rows, applying, strict=True)
+        DescribedInstance(study, series, instance, header, own, syntax)
+        for ((_, study, series, instance), header, syntax), own in zip(rows, applying, strict=True)
     ]
+
+
+def transfer_syntax_of(layout: bytes | str) -> str:
+    """Read the transfer syntax of a stored layout; empty where it is not known."""
+    return str(orjson.loads(layout).get("transfer_syntax") or "")
 
 
 def applying_edits(chains: Iterable[Sequence[str]], edits: Iterable[Edit]) -> list[tuple[Edit, ...]]:

@@ -191,6 +191,8 @@ class DescribedInstance:
         Its stored header (DICOM JSON, edits not applied).
     edits : tuple of Edit
         All edits that apply to it, the patient's first.
+    transfer_syntax : str
+        UID of the transfer syntax that its file is in; empty where it is not known.
     """
 
     study: str
@@ -198,6 +200,7 @@ class DescribedInstance:
     instance: str
     header: bytes
     edits: tuple[Edit, ...] = ()
+    transfer_syntax: str = ""
 
 
 @dataclass(frozen=True, slots=True)

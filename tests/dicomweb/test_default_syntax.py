@@ -207,3 +207,30 @@ def test_a_transfer_syntax_that_is_not_written(web: Web, syntax: str) -> None:
     web.get(path + "/frames/1", f"{OCTETS}; transfer-syntax={syntax}", status=406)
     ((fields, _),) = parts_of(web.get(path.rsplit("/instances/", 1)[0], f"multipart/related; transfer-syntax={syntax}"))
     assert fields["content-type"] == f"{DICOM}; transfer-syntax={EXPLICIT}", "what can't be converted, as it is stored"
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, ImplicitVRLittleEndian, ExplicitVRBigEndian, DEFLATED, JPEG, MPEG4])
+def test_the_stored_transfer_syntax_is_told(any_web: Web, syntax: str) -> None:
+    """As Available Transfer Syntax UID, by which OHIF knows a video."""
+    study = generate_uid()
+    same = {"StudyInstanceUID": study, "PatientID": study, "SeriesInstanceUID": generate_uid()}
+    file = encapsulated(b"\xff\xd8\xff x", syntax, **same) if syntax in (JPEG, MPEG4) else saved(image(**same), syntax)
+    path = any_web.store(file)
+    told = {"vr": "UI", "Value": [syntax]}
+    series, study_path = path.rsplit("/instances/", 1)[0], path.split("/series/")[0]
+    for each in (path, series, study_path):
+        (found,) = any_web.get(each + "/metadata").json()
+        assert found["00083002"] == told
+        assert list(found) == sorted(found)
+    xml = any_web.get(path + "/metadata", 'multipart/related; type="application/dicom+xml"').text
+    assert f'keyword="AvailableTransferSyntaxUID"><Value number="1">{syntax}</Value>' in xml
+    for field in ("00083002", "AvailableTransferSyntaxUID", "all"):
+        for each in (f"{series}/instances", f"{study_path}/instances"):
+            (found,) = any_web.get(each, params={"includefield": field}).json()
+            assert found["00083002"] == told
+    (found,) = any_web.get("/instances", params={"StudyInstanceUID": study, "includefield": "00083002"}).json()
+    assert found["00083002"] == told
+    assert "00083002" not in any_web.get(f"{series}/instances").json()[0]
+    assert (
+        "00083002" not in any_web.get("/studies", params={"StudyInstanceUID": study, "includefield": "all"}).json()[0]
+    )

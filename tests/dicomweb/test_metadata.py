@@ -23,6 +23,7 @@ XML = 'multipart/related; type="application/dicom+xml"'
 #: How values may differ from what pydicom reads.
 TOLERATED = (
     "00080005 CS",  # the text of the model is UTF-8, whatever the file's character set was
+    "00083002 only in ours",  # how the file is stored
     "FFFCFFFC only in pydicom",  # trailing padding is no value
 )
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from motor.motor_asyncio import AsyncIOMotorDatabase
 
+from neurdicom.catalog.claims import transfer_syntax_of
 from neurdicom.catalog.mongo.edits import EFFECTIVE, as_edits, edits_key, in_order
 from neurdicom.catalog.mongo.entities import latest_studies
 from neurdicom.catalog.mongo.origins import MovedOrigin
@@ -25,7 +26,7 @@ _AT_ONCE = 200
 #: Members that tell which edits apply.
 _EDITED_BY = ("key", "uid", "patient", "above", "also", "natural", "moved", "origin")
 _PLACES = (*_EDITED_BY, "id", "arrival", "blob_key", "size", "sha256", "layout")
-_FIELDS = (*_EDITED_BY, "arrival", "parts")
+_FIELDS = (*_EDITED_BY, "arrival", "parts", "layout")
 
 
 async def described(database: Database, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
@@ -106,7 +107,9 @@ def _located(found: Sequence[Document], edits: Sequence[tuple[Edit, ...]]) -> li
 async def _described(database: Database, rows: Sequence[tuple[Document, bytes]]) -> list[DescribedInstance]:
     edits = await _edits(database, [one for one, _ in rows])
     return [
-        DescribedInstance(one["above"]["study"], one["above"]["series"], one["key"], header, own)
+        DescribedInstance(
+            one["above"]["study"], one["above"]["series"], one["key"], header, own, transfer_syntax_of(one["layout"])
+        )
         for (one, header), own in zip(rows, edits, strict=True)
     ]
 

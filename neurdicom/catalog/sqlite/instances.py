@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from neurdicom.catalog.claims import described_instances
+from neurdicom.catalog.claims import described_instances, transfer_syntax_of
 from neurdicom.catalog.records import DescribedInstance, Located, Location
 from neurdicom.catalog.sqlite.applying import edits_of_instances
 from neurdicom.catalog.sqlite.lookup import KEY, TABLES, row_of
@@ -29,23 +29,24 @@ _KEYS = ", ".join(KEY[level] for level in Level)
 
 def described(db: sqlite3.Connection, level: Level, entity: str, after: str, budget: int) -> list[DescribedInstance]:
     """List headers and edits of the instances below an entity, for `Catalog.described`."""
-    found: list[tuple[list[str], bytes]] = []
+    found: list[tuple[list[str], bytes, str]] = []
     size = 0
     key = KEY[Level.INSTANCE]
     rows = db.execute(
-        f"SELECT instance.pk, origin, {_KEYS} FROM {TABLES[level]} WHERE {level}.pk = ? AND {key} > ? ORDER BY {key}",
+        f"SELECT instance.pk, origin, layout, {_KEYS} FROM {TABLES[level]}"
+        f" WHERE {level}.pk = ? AND {key} > ? ORDER BY {key}",
         (row_of(db, level, entity), after),
     ).fetchall()
     origins = []
-    for pk, origin, *chain in rows:
+    for pk, origin, layout, *chain in rows:
         (data,) = db.execute("SELECT data FROM header WHERE pk = ?", (pk,)).fetchone()
         header = zlib.decompress(data)
-        found.append((chain, header))
+        found.append((chain, header, transfer_syntax_of(layout)))
         origins.append(origin)
         size += len(header)
         if size >= budget:
             break
-    applying = edits_of_instances(db, [chain for chain, _ in found], origins)
+    applying = edits_of_instances(db, [chain for chain, *_ in found], origins)
     return described_instances(found, applying)
 
 
@@ -53,15 +54,15 @@ def samples(db: sqlite3.Connection, level: Level, entities: Sequence[str]) -> di
     """Look up an instance of each entity, for `Catalog.samples`."""
     named = {entity: row for entity in entities if (row := row_of(db, level, entity)) is not None}
     rows = db.execute(
-        f"SELECT page.key, header.data, instance.origin, {_KEYS} FROM json_each(?) AS page"
+        f"SELECT page.key, header.data, instance.origin, instance.layout, {_KEYS} FROM json_each(?) AS page"
         f" CROSS JOIN {level} AS entity ON entity.pk = page.value CROSS JOIN header ON header.pk = {_SOURCE[level]}"
         f" CROSS JOIN instance ON instance.pk = header.pk{JOINS[Level.INSTANCE]}",
         (orjson.dumps(list(named.values())).decode(),),
     )
     references = list(named)
     chosen = [(references[number], *rest) for number, *rest in rows]
-    found = [(chain, zlib.decompress(data)) for _, data, _, *chain in chosen]
-    applying = edits_of_instances(db, [chain for chain, _ in found], [origin for _, _, origin, *_ in chosen])
+    found = [(chain, zlib.decompress(data), transfer_syntax_of(layout)) for _, data, _, layout, *chain in chosen]
+    applying = edits_of_instances(db, [chain for chain, *_ in found], [origin for _, _, origin, *_ in chosen])
     made = described_instances(found, applying)
     return dict(zip((entity for entity, *_ in chosen), made, strict=True))
 
