@@ -29,7 +29,8 @@ _MODALITIES, _NO_CODE = tag_of("ModalitiesInStudy"), {"vr": "CS"}
 _NO_MODALITY: dict[str, Any] = {"vr": "CS", "Value": []}
 #: Warnings of one answer; names come from the client.
 _MOST_WARNINGS = 20
-_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+_NO_VALUE = {"const": "", "description": "As if it were not there."}
+_COUNT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, _NO_VALUE]}
 _FLAG = {"anyOf": [BOOLEAN, {"const": "", "description": "As false."}]}
 _ATTRIBUTES = {"type": "string", "format": "dicom-attributes"}
 

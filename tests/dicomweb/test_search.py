@@ -226,6 +226,24 @@ def test_what_is_ignored_with_a_warning(searched: Searched, query: str, name: st
     assert answer.headers["Warning"].startswith(f'299 neurdicom "{name}')
 
 
+@pytest.mark.parametrize("stored", ["Caret^Mary^^^", "Caret ^ Mary", " caret^MARY^ ^=石^マリ"])
+def test_lists_of_the_api_find_the_same_names(web: Web, stored: str) -> None:
+    study = web.make(PatientName=stored, SpecificCharacterSet="ISO_IR 192", StudyTime="1200").split("/")[2]
+    for name in ("Caret^Mary", "caret^mary^^", "CARET^*", "Caret^Mary^*", "*^mary"):
+        given = {"StudyInstanceUID": study, "PatientName": name}
+        assert len(web.get("/studies", params=given).json()) == 1, name
+        for level in ("patients", "studies", "series", "instances"):
+            narrow = {} if level == "patients" else {"study_instance_uid": study}
+            found = web.client.get(f"/api/{level}", params={"patient_name": name, **narrow}).json()
+            assert found, (level, name)
+    for time, count in (("120000-120100", 1), ("1200", 1), ("120000", 1), ("12:00", 1), ("120001-", 0), ("-1159", 0)):
+        assert len(web.get("/studies", params={"StudyInstanceUID": study, "StudyTime": time}).json()) == count, time
+        if ":" not in time:
+            listed = web.client.get("/api/studies", params={"study_instance_uid": study, "study_time": time}).json()
+            assert len(listed) == count, time
+    web.client.delete(f"/api/studies/{study}")
+
+
 def test_hundreds_of_unknown_parameters(searched: Searched) -> None:
     query = "&".join(f"unknown{number}=1" for number in range(300))
     answer = searched.web.get(f"/studies?{query}&limit=1")

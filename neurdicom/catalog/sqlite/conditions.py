@@ -52,15 +52,17 @@ def where_clause(db: sqlite3.Connection, query: Query, *, by_index: bool = True)
     query : Query
         The query.
     by_index : bool
-        False to let SQLite test conditions row by row, without their indexes.
+        False to let SQLite test conditions row by row, without their indexes, but for the one that is followed.
     """
     level, conditions = query.level, query.conditions
+    first = query.sort[0][0] if query.sort else ""
     clauses: list[str] = []
     parameters: list[Any] = []
     for condition in conditions:
         # Most studies have one of few modalities: the index on them is used only if there is no other.
         able = by_index and (condition.field not in IN_STUDY or len(conditions) == 1)
-        clause, values = _condition(db, level, condition, "" if able else "+")
+        follow = not by_index and condition.field == first
+        clause, values = _condition(db, level, condition, "" if able else "+", follow=follow)
         clauses.append(clause)
         parameters += values
     if query.after is not None:
@@ -92,8 +94,24 @@ def rows_elsewhere(db: sqlite3.Connection, query: Query) -> _Clause | None:
     return _union(found) if owner is query.level and test is None else None
 
 
-def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus: str) -> _Clause:
-    """Write a condition on the rows of a level; `plus` before its column keeps SQLite from using that index."""
+def is_run_of_order(db: sqlite3.Connection, query: Query) -> bool:
+    """Tell whether the only condition of a query bounds the column that it is sorted by, whose index has its page."""
+    if len(query.conditions) != 1 or not query.sort or query.after is not None:
+        return False
+    condition = query.conditions[0]
+    if not isinstance(condition, AnyOf | Between | Moment) or condition.field != query.sort[0][0]:
+        return False
+    test, found = _parts(db, query.level, condition)
+    return test is not None and not found
+
+
+def _condition(
+    db: sqlite3.Connection, level: Level, condition: Condition, plus: str, *, follow: bool = False
+) -> _Clause:
+    """Write a condition on the rows of a level.
+
+    `plus` before its column keeps SQLite from using that index; with `follow` it is the index that is followed.
+    """
     if isinstance(condition, Either):
         parts = [_condition(db, level, each, plus) for each in condition.conditions]
         return f"({' OR '.join(clause for clause, _ in parts)})", [value for _, each in parts for value in each]
@@ -103,7 +121,7 @@ def _condition(db: sqlite3.Connection, level: Level, condition: Condition, plus:
     owner = _owner(level, condition)
     test, found = _parts(db, owner, condition)
     if test is not None and owner is level:
-        clause, values = _test(f"{plus}{owner}.", test)
+        clause, values = _test(f"{'' if follow and not found else plus}{owner}.", test)
         if not found:
             return clause, values
         if plus:

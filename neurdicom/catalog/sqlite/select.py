@@ -12,7 +12,7 @@ from neurdicom.catalog.projection import assemble, uid_field
 from neurdicom.catalog.query_check import check_query, is_sorted_by_own, sorted_at
 from neurdicom.catalog.records import Entity, Page
 from neurdicom.catalog.segments import Bound, segments_after
-from neurdicom.catalog.sqlite.conditions import rows_elsewhere, where_clause
+from neurdicom.catalog.sqlite.conditions import is_run_of_order, rows_elsewhere, where_clause
 from neurdicom.catalog.sqlite.labels import by_row
 from neurdicom.catalog.sqlite.lookup import DIGEST, UID, any_shared, joined, row_of, rows_of_all
 from neurdicom.dicom.identity import SEPARATOR, is_key
@@ -69,7 +69,7 @@ def find(db: sqlite3.Connection, query: Query) -> Page:
     elif query.limit is None or not is_sorted_by_own(query):
         pks = _page(db, query, end, follow=False)
     else:
-        few = _few(db, query, many) if query.conditions else None
+        few = _few(db, query, many) if query.conditions and not is_run_of_order(db, query) else None
         pks = _page(db, query, end, follow=True) if few is None else few
     items = _entities(db, level, pks)
     return Page(items, total if query.counted and total is not None else query.offset + len(items))
@@ -87,13 +87,16 @@ def _count(db: sqlite3.Connection, query: Query) -> int:
 def _few(db: sqlite3.Connection, query: Query, many: int) -> list[int] | None:
     """Find the rows of a page by sorting all that meet the conditions; return None if there are `many` or more."""
     level, where, parameters = query.level, *where_clause(db, query)
+    # Most often an index alone tells that there are too many.
+    found = db.execute(f"SELECT {level}.pk FROM {level}{where} LIMIT ?", (*parameters, many)).fetchall()
+    if len(found) >= many:
+        return None
     columns = "".join(f', {level}."{field}"' for field, _ in query.sort)
     rows = db.execute(
-        f"SELECT {level}.id, {level}.pk{columns} FROM {level}{where} LIMIT ?", (*parameters, many)
+        f"SELECT {level}.id, {level}.pk{columns} FROM json_each(?) CROSS JOIN {level} ON {level}.pk = value",
+        (orjson.dumps([pk for (pk,) in found]).decode(),),
     ).fetchall()
-    if len(rows) >= many:
-        return None
-    rows.sort()
+    rows.sort()  # by id
     for place, (_, descending) in reversed([*enumerate(query.sort, 2)]):
         rows.sort(key=lambda row, place=place: (row[place] is not None, row[place] or 0), reverse=descending)  # type: ignore[misc]
     if query.past is not None:

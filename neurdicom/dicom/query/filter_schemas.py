@@ -41,7 +41,7 @@ HOW = {
     Kind.UID: "Exact match; several values are separated by commas.",
     Kind.CODE: "Case is ignored; `*` and `?` are wildcards; several values without wildcards are separated by commas.",
     Kind.TEXT: "Case is ignored; `*` and `?` are wildcards.",
-    Kind.NAME: "Case is ignored; `*` and `?` are wildcards; any component group may match.",
+    Kind.NAME: "Case is ignored; `*` and `?` are wildcards; any component group may match; trailing `^` do not count.",
     Kind.DATE: "YYYYMMDD, or a range such as 20240101-20240131; either end may be left out.",
     Kind.TIME: "HHMMSS.FFFFFF or its beginning, or a range such as 08-1159; either end may be left out.",
     Kind.INTEGER: "A number, several separated by commas, or a range such as 1-20 or 5-.",

@@ -57,7 +57,7 @@ def _dates(text: str) -> ValueSpan | None:
         wider = _existing(day)
         if not wider:
             return None
-        return ValueSpan(wider, wider + _LAST_DATE[len(wider) :], f"{text} is no date, {wider} was searched")
+        return ValueSpan(wider, wider + _LAST_DATE[len(wider) :], f"{text} is no date, all of {wider} was searched")
     low, dash, high = (part.strip() for part in text.partition("-"))
     ends = [_DATE.match(end) if end else None for end in (low, high)]
     if not dash or any(bool(end) != bool(match) for end, match in zip((low, high), ends, strict=True)):
@@ -91,7 +91,7 @@ def _times(text: str) -> ValueSpan | None:
         if not time:
             return None
         whole = time == "".join(text.split(":"))
-        return ValueSpan(_first(time), _last(time), "" if whole else f"{text} is no time, {time} was searched")
+        return ValueSpan(_first(time), _last(time), "" if whole else f"{text} is no time, all of {time} was searched")
     low, dash, high = (part.strip() for part in text.partition("-"))
     ends = [_TIME.match(end) if end else None for end in (low, high)]
     if not dash or any(bool(end) != bool(match) for end, match in zip((low, high), ends, strict=True)):
