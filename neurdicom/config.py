@@ -77,6 +77,17 @@ class Settings:
         "is refused.",
         choices=("version", "keep", "refuse"),
     )
+    uids: str = _setting(
+        "lenient",
+        "Study, series and instance UIDs that break PS3.5 9.1, such as ones with letters: keep them as they are, or "
+        "refuse their files.",
+        choices=("lenient", "strict"),
+    )
+    part10: str = _setting(
+        "lenient",
+        "Datasets without preamble or File Meta Information: store them with one, or refuse them.",
+        choices=("lenient", "strict"),
+    )
     dimse_port: int = _setting(
         0, "TCP port of the DIMSE services, such as 4242; 0 to accept no associations.", low=0, high=65535
     )

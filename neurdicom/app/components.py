@@ -13,6 +13,7 @@ from neurdicom.archive.files import FileService
 from neurdicom.archive.frames import FrameService
 from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.service import IngestService
+from neurdicom.archive.ingest.strictness import Strictness
 from neurdicom.archive.labels.service import LabelService
 from neurdicom.archive.metadata import MetadataService
 from neurdicom.archive.moves import MoveService
@@ -209,7 +210,8 @@ def compose_archive(
     policy = StorePolicy(
         cast(Conflicts, settings.conflicts), cast(SameInstance, settings.same_instance), keep_versions=trash.keeps
     )
-    ingest = IngestService(catalog, blobs, tracker, trash.versions.note, policy, garbage)
+    strictness = Strictness(uids=settings.uids == "strict", part10=settings.part10 == "strict")
+    ingest = IngestService(catalog, blobs, tracker, trash.versions.note, policy, garbage, strictness)
     search, labels = SearchService(catalog), LabelService(catalog)
     moves = MoveService(catalog, results.sources, labels)
     return ArchiveServices(

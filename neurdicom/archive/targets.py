@@ -6,6 +6,7 @@ All parts of a path together name the target: a UID that names several entities 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote
 
 from neurdicom.archive.lookup import series_of
 from neurdicom.archive.search import SearchService
@@ -69,7 +70,7 @@ class Target:
     def path(self) -> str:
         """Path of the target below the DICOMweb base."""
         named = [("studies", self.study), ("series", self.series), ("instances", self.instance)]
-        return "".join(f"/{name}/{reference}" for name, reference in named if reference)
+        return "".join(f"/{name}/{quote(reference)}" for name, reference in named if reference)
 
     def __str__(self) -> str:
         named = [("instance", self.instance), ("series", self.series), ("study", self.study)]

@@ -34,6 +34,7 @@ _LONGEST_UID = 128  # longer values of File Meta Information are none
 #: Where more than a line is said of the modality transformation: its LUT, and functional groups.
 _ELSEWHERE = frozenset({"00283000", "00289145", "52009229", "52009230"})
 
+_IDS = {"study_instance_uid": "0020000D", "series_instance_uid": "0020000E", "sop_instance_uid": "00080018"}
 _LAYOUT_KEYS = {
     "rows": "00280010",
     "columns": "00280011",
@@ -155,7 +156,9 @@ def _file_meta(data: bytes | mmap) -> tuple[dict[int, str], int]:
 
 
 def _guess_syntax(data: bytes | mmap, start: int) -> str:
-    return EXPLICIT if data[start + 4 : start + 6].decode("latin_1") in KNOWN_VRS else IMPLICIT
+    if data[start + 4 : start + 6].decode("latin_1") not in KNOWN_VRS:
+        return IMPLICIT
+    return BIG_ENDIAN if data[start : start + 1] == b"\0" and data[start + 1 : start + 2] != b"\0" else EXPLICIT
 
 
 def _scan_deflated(data: bytes | mmap, start: int, size: int) -> tuple[Dataset, Pixels | None]:
@@ -228,8 +231,11 @@ def _header(
     dataset: Dataset, pixels: Pixels | None, meta: dict[int, str], syntax: str, start: int, size: int
 ) -> Header:
     attributes = attributes_of(dataset)
-    for field in ("study_instance_uid", "series_instance_uid", "sop_instance_uid"):
-        check_uid(str(attributes[field] or ""), field)
+    for field, key in _IDS.items():
+        # Several values are one with a backslash in it.
+        values = dataset.get(key, {}).get("Value")
+        many = isinstance(values, list) and len(values) > 1
+        check_uid("\\".join(map(str, values)) if many else str(attributes[field] or ""), field)
     attributes["transfer_syntax_uid"] = syntax
     sop_class = attributes["sop_class_uid"] = attributes["sop_class_uid"] or meta.get(0x0002) or None
     layout = Layout(

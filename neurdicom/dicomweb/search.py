@@ -4,6 +4,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -137,7 +138,7 @@ class SearchHandler(DicomWebHandler):
         names = [_PATHS[of] for of in (*self.level.above[1:], self.level)]
         base = self.base_url
         for item, place in zip(page.items, page.places, strict=True):
-            url = "/".join((base, *(f"{name}/{entity}" for name, entity in zip(names, place, strict=True))))
+            url = "/".join((base, *(f"{name}/{quote(entity)}" for name, entity in zip(names, place, strict=True))))
             item[_RETRIEVE_URL] = {"vr": "UR", "Value": [url]}
             item.setdefault(_CHARSET, RESERVED[_CHARSET])
             if item.get(_MODALITIES) == _NO_CODE:

@@ -10,11 +10,12 @@ from pydicom.datadict import tag_for_keyword
 from neurdicom.dicom.identity import is_key, uid_of
 from neurdicom.dicom.query.matching import vr_of
 from neurdicom.dicom.query.response import REQUEST_ATTRIBUTES, REQUEST_ITEM
+from neurdicom.dicom.uids import UID_FORM
 from neurdicom.errors import Invalid
 
 #: Parameters that are not attributes; the last one is added by scripts to bypass caches.
 _OTHERS = frozenset({"accept", "charset", "access_token", "_"})
-_ENTITY = re.compile(r"(?:[^\W_]|\.)+(~[0-9a-f]{8})?")
+_ENTITY = re.compile(rf"{UID_FORM}(~[0-9a-f]{{8}})?", re.ASCII)
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
 #: VRs whose values may contain a comma; for others a comma separates values.
 _WITH_COMMAS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})

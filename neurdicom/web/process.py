@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -285,7 +286,7 @@ async def send_result(handler: ApiHandler, result: RunResult, *, in_parts: bool 
     if result.stored:
         handler.set_header("X-Stored-Count", str(len(result.stored)))
         handler.set_header("X-Stored-Instances", ",".join(result.stored[:_MOST_STORED]))
-        handler.set_header("Location", handler.public_path(f"/api/instances/{result.stored[0]}"))
+        handler.set_header("Location", handler.public_path(f"/api/instances/{quote(result.stored[0])}"))
     if in_parts:
         await send_part(handler, reply.body)
     else:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from neurdicom.archive.names import EntityNames
 from neurdicom.archive.search import SearchService
@@ -123,11 +124,11 @@ def _links(document: dict[str, Any], prefix: str) -> dict[str, Any]:
     links: dict[str, Any] = {
         "self": own,
         "content": f"{own}/content",
-        "sources": [f"{api}/instances/{instance}" for instance in document["instances"]],
-        "stored": [f"{api}/instances/{instance}" for instance in document["stored"]],
+        "sources": [f"{api}/instances/{quote(instance)}" for instance in document["instances"]],
+        "stored": [f"{api}/instances/{quote(instance)}" for instance in document["stored"]],
     }
     above = {"series": "series", "study": "studies", "job": "jobs"}
-    return links | {name: f"{api}/{many}/{document[name]}" for name, many in above.items() if document[name]}
+    return links | {name: f"{api}/{many}/{quote(document[name])}" for name, many in above.items() if document[name]}
 
 
 class _ListHandler(ApiHandler):

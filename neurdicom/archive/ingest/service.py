@@ -18,6 +18,7 @@ from neurdicom.archive.garbage import GarbageCollector
 from neurdicom.archive.ingest.commit import CommitQueue, SenderOrder, SeriesActivity
 from neurdicom.archive.ingest.recovery import Recovery, new_instance
 from neurdicom.archive.ingest.result import IngestResult, refusal_error
+from neurdicom.archive.ingest.strictness import LENIENT, Strictness, completed
 from neurdicom.blobs.base import BlobStore, Spool
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.outcomes import KEEP_ALL, StoreOutcome, StorePolicy
@@ -69,6 +70,8 @@ class IngestService:
         What is done with arrivals that meet others.
     garbage : GarbageCollector, optional
         Removes the files of replaced instances; made if none is given.
+    strictness : Strictness
+        What is refused of files that break the standard.
 
     Attributes
     ----------
@@ -86,6 +89,7 @@ class IngestService:
         replaced: Callable[[StoreOutcome], Awaitable[None]] | None = None,
         policy: StorePolicy = KEEP_ALL,
         garbage: GarbageCollector | None = None,
+        strictness: Strictness = LENIENT,
     ) -> None:
         self._replaced = replaced
         self._catalog = catalog
@@ -95,6 +99,7 @@ class IngestService:
         self._queue = CommitQueue(catalog, self.garbage, activity, policy)
         self._recovery = Recovery(catalog, blobs, self.garbage, policy)
         self._background = BackgroundTasks("work after an arrival failed")
+        self.strictness = strictness
         self.held = 0
 
     async def recover(self) -> None:
@@ -224,7 +229,10 @@ class IngestService:
         """Write a file, parse it and move it into the blob store, in a thread. The spool is used up in any case."""
         spool = self.append(spool, rest)
         try:
+            if not self.strictness.part10:
+                spool = completed(spool, self._blobs.new_spool)
             header = _read(spool, observer)
+            self.strictness.check(header)
             return new_instance(header, self._blobs.commit(spool), datetime.now(UTC))
         except OSError as error:
             raise disk_error(error) from error

@@ -3,10 +3,8 @@
 from neurdicom.archive.ingest.service import Arrival, ArrivalObserver, IngestService
 from neurdicom.archive.upload.results import UploadResults
 from neurdicom.archive.upload.zip import ZipReader
+from neurdicom.dicom.bare import PROBE, may_be_instance
 from neurdicom.errors import NotDicom
-
-#: Bytes that identify a file: the preamble and the prefix of PS3.10 7.1.
-PROBE = 132
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -68,7 +66,7 @@ class FileReader:
         head = bytes(self._head)
         self._head.clear()
         self._decided = True
-        if head[128:PROBE] == b"DICM":
+        if may_be_instance(head, strict=self._ingest.strictness.part10):
             self._arrival = self._ingest.receive(self.name, self._results.order, self._observer)
         elif self._archives and head.startswith(_ZIP):
             self._archive = ZipReader(self._ingest, self._results)
@@ -86,7 +84,9 @@ class FileReader:
         """
         if not self._decided:
             head = self._decide()
-            if self._archive is not None:
+            if self._arrival is not None:
+                await self._arrival.write(head)
+            elif self._archive is not None:
                 await self._archive.write(head)
         if self._arrival is not None:
             storing = self._arrival.finish()

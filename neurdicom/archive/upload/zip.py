@@ -11,6 +11,7 @@ from neurdicom.archive.ingest.service import Inflow, IngestService
 from neurdicom.archive.upload.multipart import shown_name
 from neurdicom.archive.upload.results import MAX_FILES, UploadResults
 from neurdicom.blobs.base import Spool
+from neurdicom.dicom.bare import may_be_instance
 from neurdicom.errors import Malformed, NeurdicomError, NotDicom, TooLarge
 
 #: Most bytes that a ZIP may unpack to: this sum, and this ratio of its own size. Blank images shrink a lot, others not.
@@ -110,7 +111,7 @@ class ZipReader:
         try:
             for _ in range(_PIECES_AT_A_TIME):
                 piece = _read(source, _PIECE)
-                if spool is None and piece[128:132] != b"DICM":
+                if spool is None and not may_be_instance(piece, strict=self._ingest.strictness.part10):
                     raise NotDicom("this is not a DICOM file (PS3.10: no DICM at offset 128)")
                 self._left -= len(piece)
                 if self._left < 0:

@@ -179,6 +179,7 @@ class DimseBackend:
         if requested is not None:
             requested.check(attributes)
         header = Header(attributes, call.body, Layout.from_document(layout))
+        self._ingest.strictness.check(header)
         file = self._spool / Path(name).name
         result = await self._ingest.adopt(f"an instance of {source}", file, size, sha256, header)
         if result.refusal is not None:
