@@ -5,6 +5,7 @@ Nothing here raises but `ValueError`, and nothing looks a name up.
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +28,7 @@ class PublicUrl(NamedTuple):
     prefix: str = ""
 
 
+@lru_cache(maxsize=256)  # nearly all requests of a server name the same
 def check_authority(text: str) -> str | None:
     """Check `host` or `host:port`, and return it without an empty port; None where it is no such thing.
 

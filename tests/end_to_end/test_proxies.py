@@ -22,6 +22,7 @@ from playwright.sync_api import BrowserContext, expect, sync_playwright
 from neurdicom.security.bootstrap import read_first_sign_in
 from tests.support.checkout import CHECKOUT
 from tests.support.files import ROOT, dicom_file
+from tests.support.ohif import FOLDER, Ohif
 from tests.support.processing_jobs import GUID, JobsClient, series_files, tally
 from tests.support.server import Server, free_port
 from tests.support.waiting import wait_for, wait_for_port
@@ -296,3 +297,38 @@ def test_events_come_as_they_happen(proxied: Proxied, tmp_path: Path) -> None:
         items = proxied.follow(client, urljoin(proxied.url, over["results"]["url"])).json()
         for item in items:
             assert proxied.follow(client, urljoin(proxied.url, item["url"])).json()["id"] == item["result"]
+
+
+@pytest.mark.parametrize(
+    "proxied", [each for each in SAMPLES.values() if each.prefix], ids=lambda sample: sample.name, indirect=True
+)
+def test_ohif_shows_what_is_below_a_path(proxied: Proxied) -> None:
+    """The viewer lists a study and asks for its pixels at the URLs that it is given."""
+    if not FOLDER.is_dir():
+        pytest.skip("the OHIF viewer is not here; `make ohif` fetches it")
+    pixels = bytes(range(256)) * 16
+    image: dict[str, Any] = {
+        "Rows": 64,
+        "Columns": 64,
+        "PixelData": pixels,
+        "StudyDescription": "Behind a proxy",
+        "Modality": "CT",
+    }
+    with proxied.client() as client:
+        stow(client, dicom_file(study=9, patient="OHIF", StudyDate="20240102", **image))
+    authorization = {"Authorization": proxied.direct.headers["Authorization"]}
+    with Ohif() as ohif, browser(proxied, extra_http_headers=authorization) as context:
+        ohif.show(proxied.url)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        answers: dict[str, int] = {}
+        page.on("response", lambda answer: answers.__setitem__(answer.url, answer.status))
+        page.goto(f"{ohif.url}/")
+        expect(page.get_by_role("row").filter(has_text="Behind a proxy")).to_be_visible(timeout=60_000)
+        page.goto(f"{ohif.url}/viewer?StudyInstanceUIDs={ROOT}.9")
+        page.get_by_text("Skip all").click()
+        expect(page.locator("canvas.cornerstone-canvas").first).to_be_visible(timeout=60_000)
+        wait_for(lambda: page.wait_for_timeout(100) or [url for url in answers if "/frames/" in url])
+    own = {url: status for url, status in answers.items() if HOST in url}
+    assert {url for url in own if not url.startswith(f"{proxied.url}/dicom-web")} == set()
+    assert {url for url, status in own.items() if status >= 400} == set()

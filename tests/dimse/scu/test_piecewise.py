@@ -1,6 +1,7 @@
 """Nodes that can't send all of what they are asked for: one bad instance costs only itself, and what fails is named."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,18 @@ def test_one_bad_instance_costs_only_itself(server: Server, here: NodesClient, m
     assert (error["study"], error["series"], error["instance"]) == (f"{ROOT}.1", f"{ROOT}.1.2", BAD)
     assert "C001" in error["reason"]
     assert here.count(f"{ROOT}.1") == 5
+
+
+@pytest.mark.slow
+def test_a_node_that_stalls_is_asked_for_the_rest(tmp_path: Path) -> None:
+    """A node may be silent for twenty times as long as for an ordinary answer, since pending responses are optional."""
+    with Server.with_dimse(tmp_path / "stalled", "--dimse-timeout", "1") as server:
+        here = NodesClient(server.client)
+        with FailingArchive(server, FILES, whole="stall").running():
+            job = here.ended(
+                here.submit("failing", "retrieve", level="STUDY", ids=[f"{ROOT}.1"], method="C-MOVE"), seconds=120
+            )
+        assert (job["state"], job["done"], job["failed"]) == ("done", 6, 0), job
 
 
 @pytest.mark.parametrize("level", ["SERIES", "PATIENT"])

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ class FailingArchive:
         What it holds.
     whole : str
         How a retrieval above the instance ends: `sent`, `A702` before the first instance, `abort` after two of them,
-        `unnamed` with a warning that names no instance, though the bad ones did not go.
+        `stall` there, `unnamed` with a warning that names no instance, though the bad ones did not go.
     bad : collection of str
         SOP Instance UIDs that it can't send.
     refuses : callable, optional
@@ -45,6 +46,8 @@ class FailingArchive:
     ----------
     requests : list of str
         Level and kind of the requests that came.
+    go_on : threading.Event
+        Ends a stall.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class FailingArchive:
         refuses: Any = None,
     ) -> None:
         self.requests: list[str] = []
+        self.go_on = threading.Event()
         self._server = server
         self._held = [dcmread(io.BytesIO(file)) for file in files]
         self._whole, self._bad, self._refuses = whole, set(bad), refuses
@@ -78,6 +82,7 @@ class FailingArchive:
             add_node(self._server, "FAILING", running.server_address[1])
             yield self
         finally:
+            self.go_on.set()
             running.shutdown()
 
     def _matching(self, identifier: Dataset) -> list[Dataset]:
@@ -131,6 +136,8 @@ class FailingArchive:
         good = [ds for ds in found if ds not in bad]
         yield len(good) if self._whole != "unnamed" else len(found)
         for number, ds in enumerate(good):
+            if level != "IMAGE" and self._whole == "stall" and number == 2:
+                self.go_on.wait(120)
             if level != "IMAGE" and self._whole == "abort" and number == 2:
                 event.assoc.abort()
                 return
