@@ -150,6 +150,10 @@ class Reencoder:
         """
         return self._elements(self._level(start, end, self._explicit, signed=signed), replaced)
 
+    def tags(self, start: int, end: int) -> set[int]:
+        """List the tags of a dataset's top level."""
+        return {span.element.tag for span in self._level(start, end, self._explicit).spans()}
+
     def values(self, start: int, end: int, tags: frozenset[int]) -> dict[int, bytes]:
         """Read values of a dataset's top level.
 

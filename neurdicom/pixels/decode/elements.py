@@ -17,6 +17,7 @@ from pydicom.tag import BaseTag, Tag
 from neurdicom.dicom.codec.transfer_syntaxes import DEFLATED
 from neurdicom.dicom.header import Layout
 from neurdicom.errors import NotAvailable
+from neurdicom.pixels.decode.frame_groups import find_groups
 from neurdicom.pixels.decode.native import BIG_ENDIAN, IMPLICIT
 from neurdicom.pixels.decode.source import Source
 
@@ -53,7 +54,6 @@ _KEYWORDS = (
     "SegmentedGreenPaletteColorLookupTableData",
     "SegmentedBluePaletteColorLookupTableData",
     "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
 )
 _TAGS = [Tag(keyword) for keyword in _KEYWORDS]
 _BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d", "UV": "Q", "SV": "q"}
@@ -76,6 +76,10 @@ class Elements:
         self._ds = ds
         self._order = ">" if big else "<"
         self._signed = signed
+
+    def beside(self, ds: Dataset) -> "Elements":
+        """Return the view of another dataset of the same file."""
+        return Elements(ds, big=self._order == ">", signed=self._signed)
 
     def text(self, keyword: str) -> str | None:
         """Read the first value of a code string, upper case; None if absent or empty."""
@@ -167,16 +171,10 @@ class Elements:
 class FrameHeader:
     """Elements that apply to one frame: per-frame and shared functional groups, and the top level (PS3.3 C.7.6.16)."""
 
-    def __init__(self, top: Elements, index: int) -> None:
+    def __init__(self, top: Elements, own: Elements | None) -> None:
         self.top = top
-        self._groups = [
-            group
-            for group in (
-                top.item("PerFrameFunctionalGroupsSequence", index),
-                top.item("SharedFunctionalGroupsSequence"),
-            )
-            if group is not None
-        ]
+        groups = own, top.item("SharedFunctionalGroupsSequence")
+        self._groups = [group for group in groups if group is not None]
 
     def having(self, macro: str, *keywords: str) -> Iterator[Elements]:
         """Yield the items of a macro that have one of the keywords, the most specific first, and then the top level."""
@@ -211,7 +209,13 @@ def read_header(path: Path | str, layout: Layout, index: int) -> FrameHeader:
         The deflated dataset is broken, or its header is longer than 64 MiB.
     """
     with Source(path, layout) as source:
-        return FrameHeader(_read(str(path), source.identity, layout), index)
+        top = _read(str(path), source.identity, layout)
+        groups = find_groups(str(path), source.identity, layout, _MAX_HEADER)
+        try:
+            own = groups.item(source, index)
+        except BROKEN:
+            own = None
+    return FrameHeader(top, None if own is None else top.beside(own))
 
 
 @lru_cache(maxsize=16)
@@ -220,7 +224,7 @@ def _read(path: str, identity: tuple[int, ...], layout: Layout) -> Elements:
     with _open(path, layout) as stream:
         try:
             ds = read_dataset(
-                stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_pixels, specific_tags=[*_TAGS]
+                stream, layout.transfer_syntax == IMPLICIT, not big, stop_when=_at_frame_groups, specific_tags=[*_TAGS]
             )
         except BROKEN:
             # Ingest has read this header; elements that pydicom can't read count as absent.
@@ -251,5 +255,6 @@ def _number(value: Any) -> float | None:
     return number if np.isfinite(number) and "_" not in str(value) else None
 
 
-def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return int(tag) >= 0x7FE00008
+def _at_frame_groups(tag: BaseTag, vr: str | None, length: int) -> bool:
+    # Those of a slide are no objects, and nothing that is read here comes after them.
+    return int(tag) >= 0x52009230

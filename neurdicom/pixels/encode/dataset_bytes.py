@@ -19,6 +19,7 @@ from neurdicom.pixels.decode.source import Source
 
 #: Most bytes of the elements before or after Pixel Data that are held in memory, where the dataset is deflated.
 _MAX_HELD = 1 << 28
+_PIXEL_GROUP = 0x7FE00000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,11 @@ class DatasetBytes:
 
     def encode_tail(self, convert: ConvertPixels, *, explicit: bool) -> Iterator[bytes]:
         """Encode the elements after Pixel Data; parameters as of `encode_header`."""
-        return self._reencoder(explicit, convert).pieces(*self.tail, {}, signed=self.signed)
+        reencoder = self._reencoder(explicit, convert)
+        tags = reencoder.tags(*self.tail)
+        # An element that comes twice counts as it is before Pixel Data, as in the metadata.
+        twice = tags & reencoder.tags(*self.header) if tags and min(tags) < _PIXEL_GROUP else ()
+        return reencoder.pieces(*self.tail, dict.fromkeys(twice), signed=self.signed)
 
     def _reencoder(self, to_explicit: bool, convert: ConvertPixels | None) -> Reencoder:
         return Reencoder(

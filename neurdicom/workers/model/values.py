@@ -52,7 +52,11 @@ def values_of_dataset(ds: Dataset, spec: InputSpec, frame: int = 1) -> Values:
         array = array[frame - 1]
     photometric = "RGB" if array.ndim == 3 else str(ds.get("PhotometricInterpretation", ""))
     signed = ds.get("PixelRepresentation") == 1
-    return _values(array, photometric, lambda: FrameHeader(Elements(ds, signed=signed), frame - 1), spec)
+    return _values(array, photometric, lambda: _header(Elements(ds, signed=signed), frame - 1), spec)
+
+
+def _header(top: Elements, index: int) -> FrameHeader:
+    return FrameHeader(top, top.item("PerFrameFunctionalGroupsSequence", index))
 
 
 def _values(array: Array, photometric: str, header: Callable[[], FrameHeader], spec: InputSpec) -> Values:

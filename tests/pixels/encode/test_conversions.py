@@ -298,6 +298,22 @@ def test_garbage_after_pixel_data_is_left_out(tmp_path: Path, source: str, after
             assert max(tree) == 0x7FE00010
 
 
+@pytest.mark.parametrize("source", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED, JPEG_LS])
+def test_an_element_that_comes_again_after_pixel_data(tmp_path: Path, source: str) -> None:
+    """The first one counts, in the metadata and in converted files; one that is new there is kept."""
+    again = [Spec(0x00080008, "CS", b"AGAIN "), Spec(0x00104000, "LT", b"again "), Spec(0x00200011, "IS", b"3 ")]
+    path = make(tmp_path / "a.dcm", source, HEADER, [*again, *TAIL])
+    assert metadata(path)["00080008"]["Value"] == ["ORIGINAL", "PRIMARY"]
+    for target in (EXPLICIT, IMPLICIT, DEFLATED, "1.2.840.10008.1.2.4.90"):
+        if target != source:
+            transcode(path, read_header(path).layout, target, tmp_path / "b.dcm")
+            ds = dcmread(tmp_path / "b.dcm")
+            assert list(ds.ImageType) == ["ORIGINAL", "PRIMARY"]
+            assert ds.get_item(0x00104000).value.startswith(b" kept  as it is\\ \xe9 ")
+            assert ds.SeriesNumber == 3
+            assert 0xCB0D1011 in ds
+
+
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, JPEG_LS])
 @pytest.mark.parametrize("target", [EXPLICIT, IMPLICIT, DEFLATED, "1.2.840.10008.1.2.4.90"])
 def test_text_after_pixel_data_follows_the_character_set(tmp_path: Path, syntax: str, target: str) -> None:
