@@ -200,6 +200,11 @@ class Reencoder:
         if element.action in (Action.LEAVE_OUT, Action.DELIMITER) or element.tag in LEFT_OUT:
             return
         vr = self._vr(level, span)
+        if span.undefined and holds_fragments(element) and not self._to_explicit:
+            # Without its VR it would be taken for a sequence: the items, without their delimiter, are its value.
+            value = level.stream.buffer[span.value : span.stop - len(_SEQUENCE_END)]
+            yield self._head(element.tag, vr, len(value)) + value
+            return
         if span.undefined and (holds_fragments(element) or (level.explicit and vr == "UN")):
             # UN is in Implicit VR Little Endian in any dataset (PS3.5 6.2.2).
             yield self._head(element.tag, vr, UNDEFINED) + level.stream.buffer[span.value : span.stop]

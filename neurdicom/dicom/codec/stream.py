@@ -164,6 +164,8 @@ class ElementStream:
             if tag == SEQUENCE_END:
                 return
             if length != UNDEFINED:
+                if pos + length > end:
+                    raise self.cut(span.element, pos)
                 yield pos, pos + length, False
                 pos += length
                 continue

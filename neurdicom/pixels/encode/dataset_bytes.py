@@ -9,6 +9,7 @@ from typing import Any
 
 from neurdicom.dicom.codec.pixel_end import find_pixel_end
 from neurdicom.dicom.codec.reencode import LEFT_OUT, ConvertPixels, Reencoder, Replacements
+from neurdicom.dicom.codec.scan import Scanner
 from neurdicom.dicom.codec.stream import ElementStream
 from neurdicom.dicom.codec.transfer_syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT
 from neurdicom.dicom.edits.changes import changes_of
@@ -144,12 +145,15 @@ def _pixel_end(descriptor: int, layout: Layout, size: int) -> int:
 
 
 def _valid_tail(found: DatasetBytes) -> tuple[int, int]:
-    """Check the elements after Pixel Data; bytes there that are not well-formed are padding or garbage, and left."""
+    """Check the elements after Pixel Data as ingest does: bytes that are not well-formed are padding or garbage."""
     start, end = found.tail
-    stream = ElementStream(found.buffer, order=">" if found.transfer_syntax == BIG_ENDIAN else "<")
+    if start >= end:
+        return start, start
+    explicit, order = found.transfer_syntax != IMPLICIT, ">" if found.transfer_syntax == BIG_ENDIAN else "<"
     stop = start
     try:
-        for span in stream.spans(start, end, explicit=found.transfer_syntax != IMPLICIT):
+        Scanner(found.buffer, explicit=explicit, order=order).scan(start)
+        for span in ElementStream(found.buffer, order=order).spans(start, end, explicit=explicit):
             stop = span.stop if span.element.tag not in LEFT_OUT and span.element.tag else stop
     except Malformed:
         return start, start
