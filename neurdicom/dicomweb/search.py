@@ -82,9 +82,9 @@ class SearchHandler(DicomWebHandler):
             query.include.update(tag for of in above for tag in DEFAULTS[of] if tag != REQUEST_ATTRIBUTES)
         first = await self._find(query, query.limit, query.offset, None) if possible else Matches([], None, False)
         for name in query.unsupported[:_MOST_WARNINGS]:
-            self._warn(f"{name} is not supported and was ignored")
+            self._tell_ignored(f"{name} is not supported and was ignored")
         for tag, remark in [*first.remarks.items()][:_MOST_WARNINGS]:
-            self._warn(f"{keyword(tag)} {remark}")
+            self._tell_ignored(f"{keyword(tag)} {remark}")
         self.set_header("Cache-Control", "no-cache")
         pages = self._pages(query, first)
         if choice.offer.media_type == DICOM_XML and first.items:
@@ -97,7 +97,7 @@ class SearchHandler(DicomWebHandler):
         else:
             await self._stream(pages, choice.offer.media_type)
 
-    def _warn(self, text: str) -> None:
+    def _tell_ignored(self, text: str) -> None:
         """Add a Warning header (PS3.18 8.3.4.5), in what characters a quoted string may have."""
         plain = "".join(c if " " <= c <= "~" and c not in '"\\' else "?" for c in text[:200])
         self.add_header("Warning", f'299 neurdicom "{plain}"')
