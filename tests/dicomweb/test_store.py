@@ -154,7 +154,7 @@ def test_broken_bodies(own: Server, body: bytes, content_type: str, status: int)
 
 def test_a_wrong_study_in_the_path_or_a_compressed_body_is_refused(own: Server) -> None:
     body = related(part(dicom_file(1, study=8)))
-    assert store(own, body, study="no-uid").status_code == 400
+    assert store(own, body, study="no~uid").status_code == 400
     answer = own.client.post(
         "/dicom-web/studies", content=body, headers={"Content-Type": RELATED, "Content-Encoding": "gzip"}
     )
