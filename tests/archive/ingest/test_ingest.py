@@ -41,7 +41,7 @@ def test_stored_replaced_duplicate(tmp_path: Path) -> None:
         (b"no DICOM at all", NotDicom),
         (dicom_file()[:450], Malformed),
         (dicom_file(StudyInstanceUID=None), Invalid),
-        (dicom_file(SeriesInstanceUID="1..2"), Invalid),
+        (dicom_file(SeriesInstanceUID="1~2"), Invalid),
     ],
 )
 def test_rejected(tmp_path: Path, file: bytes, error: type[NeurdicomError]) -> None:
