@@ -395,5 +395,6 @@ class CatalogModel(HistoryModel):
 
     def _described(self, path: Path) -> DescribedInstance:
         place = self.place_at(path)
-        header = self.instances[path].header
-        return DescribedInstance(place.study, place.series, place.instance, header, self._edits_of(path))
+        new = self.instances[path]
+        syntax = str(new.layout.get("transfer_syntax") or "")
+        return DescribedInstance(place.study, place.series, place.instance, new.header, self._edits_of(path), syntax)
