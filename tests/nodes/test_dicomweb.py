@@ -221,7 +221,7 @@ def test_what_is_unknown_or_wrong_makes_no_job(here: NodesClient, there: NodesCl
         ("send", {"node": "x"}, 422, "node"),
         ("send", {"instances": [uid] * 1001}, 422, "instances"),
         ("retrieve", {"level": "STUDY"}, 422, "ids"),
-        ("retrieve", {"level": "STUDY", "ids": ["1.2.x"]}, 422, "ids"),
+        ("retrieve", {"level": "STUDY", "ids": ["1.2~x"]}, 422, "ids"),
         ("retrieve", {"level": "STUDY", "ids": ["*"]}, 422, "ids"),
         ("retrieve", {"level": "SERIES", "ids": [uid]}, 422, "ids"),
         ("retrieve", {"level": "SERIES", "ids": {"SeriesInstanceUID": uid}}, 422, "ids.StudyInstanceUID"),

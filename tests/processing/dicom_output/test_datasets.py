@@ -74,8 +74,8 @@ def test_several(site: DerivedSite) -> None:
         ("new.PixelData = b'12'", "bytes of PixelData"),
         ("new.Rows = None", "lacks Rows"),
         ("del new.SOPClassUID; del new.file_meta.MediaStorageSOPClassUID", ""),
-        ("new.SeriesInstanceUID = '1.2.x'", "series_instance_uid"),
-        ("new.SOPInstanceUID = '1.' * 40 + '1'", "sop_instance_uid"),
+        ("new.SeriesInstanceUID = '1.2~x'", "series_instance_uid"),
+        ("new.SOPInstanceUID = '1.' * 70 + '1'", "sop_instance_uid"),
     ],
 )
 def test_what_can_not_be_stored(site: DerivedSite, change: str, words: str) -> None:
