@@ -11,6 +11,7 @@ from neurdicom.archive.query_below import fitting, path_of, read_header, samples
 from neurdicom.archive.query_order import in_order, page_query, position
 from neurdicom.catalog.base import Catalog
 from neurdicom.catalog.records import DescribedInstance, Entity
+from neurdicom.dicom.codec.transfer_syntaxes import VIDEO_MEDIA_TYPES
 from neurdicom.dicom.query.attributes import Level
 from neurdicom.dicom.query.conditions import AnyOf, Condition, Contains, Query
 from neurdicom.dicom.query.keys import Keys, read_keys
@@ -231,7 +232,8 @@ class _Search:
                 if sample is None:
                     continue
                 header = read_header(sample)
-                if self._level is Level.INSTANCE:
+                # What can be converted comes in others, too; wsidicom would take the stored one for the only one.
+                if self._level is Level.INSTANCE and sample.transfer_syntax in VIDEO_MEDIA_TYPES:
                     header[AVAILABLE_SYNTAX] = available_syntax(sample.transfer_syntax)
             dataset = self._template.write(entities, header)
             if not self._keys.others or self._meets(dataset if header is None else header | dataset):

@@ -211,7 +211,7 @@ def test_a_transfer_syntax_that_is_not_written(web: Web, syntax: str) -> None:
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, ImplicitVRLittleEndian, ExplicitVRBigEndian, DEFLATED, JPEG, MPEG4])
 def test_the_stored_transfer_syntax_is_told(any_web: Web, syntax: str) -> None:
-    """As Available Transfer Syntax UID, by which OHIF knows a video."""
+    """As Available Transfer Syntax UID, by which OHIF knows a video; by searches only where there is no other."""
     study = generate_uid()
     same = {"StudyInstanceUID": study, "PatientID": study, "SeriesInstanceUID": generate_uid()}
     file = encapsulated(b"\xff\xd8\xff x", syntax, **same) if syntax in (JPEG, MPEG4) else saved(image(**same), syntax)
@@ -227,9 +227,9 @@ def test_the_stored_transfer_syntax_is_told(any_web: Web, syntax: str) -> None:
     for field in ("00083002", "AvailableTransferSyntaxUID", "all"):
         for each in (f"{series}/instances", f"{study_path}/instances"):
             (found,) = any_web.get(each, params={"includefield": field}).json()
-            assert found["00083002"] == told
+            assert found.get("00083002") == (told if syntax == MPEG4 else None)
     (found,) = any_web.get("/instances", params={"StudyInstanceUID": study, "includefield": "00083002"}).json()
-    assert found["00083002"] == told
+    assert found.get("00083002") == (told if syntax == MPEG4 else None)
     assert "00083002" not in any_web.get(f"{series}/instances").json()[0]
     assert (
         "00083002" not in any_web.get("/studies", params={"StudyInstanceUID": study, "includefield": "all"}).json()[0]

@@ -288,7 +288,7 @@ class IngestService:
             raise
 
     async def _discard_returned(self, running: Awaitable[object]) -> None:
-        """Discard the spool that a function returns, or an error that nobody reads any more."""
+        """Discard the spool that an abandoned call returns, and ignore its exception."""
         with suppress(NeurdicomError):
             if isinstance(returned := await running, Spool):
                 await self.run(returned.discard)

@@ -44,7 +44,7 @@ _END_FIELDS: Mapping[int, Mapping[int, tuple[tuple[int, ...], int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SentForms:
-    """What a requestor sent and pynetdicom can't express, to be put back into the PDUs that it gets.
+    """Values of a request that pynetdicom can't express, restored in the PDUs sent in answer.
 
     Attributes
     ----------

@@ -21,7 +21,7 @@ ReadAt = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class VideoHeader:
-    """Height, width and bits per sample of a video, and the number of its frames where that can be told."""
+    """Rows, columns and bits per sample of a video, with the number of frames if its container states it."""
 
     rows: int
     columns: int
