@@ -30,7 +30,7 @@ _MODALITIES, _NO_CODE = tag_of("ModalitiesInStudy"), {"vr": "CS"}
 _NO_MODALITY: dict[str, Any] = {"vr": "CS", "Value": []}
 #: Warnings of one answer; names come from the client.
 _MOST_WARNINGS = 20
-_NO_VALUE = {"const": "", "description": "As if it were not there."}
+_NO_VALUE = {"type": "string", "pattern": r"^[\x00-\x20]*$", "description": "Blank: as if it were not there."}
 _COUNT = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 2**31 - 1}, _NO_VALUE]}
 _FLAG = {"anyOf": [BOOLEAN, {"const": "", "description": "As false."}]}
 _ATTRIBUTES = {"type": "string", "format": "dicom-attributes"}
